@@ -1,0 +1,1 @@
+"""The use cases of a master and their composition root, `daemon`."""

@@ -1,0 +1,1 @@
+"""Data: msgspec structs and their wire forms. No I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""The policy kinds with NeuVector's field names."""

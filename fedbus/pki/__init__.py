@@ -1,0 +1,1 @@
+"""Keys, certificates, NATS JWTs, join tokens and signatures."""

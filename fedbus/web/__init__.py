@@ -1,0 +1,1 @@
+"""aiohttp plumbing and the handlers both daemons share; knows no use case."""

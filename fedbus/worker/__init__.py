@@ -1,0 +1,1 @@
+"""The use cases of a worker and their composition root, `daemon`."""
