@@ -1,0 +1,108 @@
+"""Bodies in and out: JSON and YAML to structs, structs to JSON."""
+
+import asyncio
+import re
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from fedbus.errors import Fault, InvalidInput
+from fedbus.web import yaml_documents
+from fedbus.web.yaml_documents import Document
+
+T = TypeVar("T")
+
+READ_TIMEOUT = 30.0
+"""Seconds a client may take to send its body."""
+
+_JSON = frozenset({"application/json"})
+_YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+_WHERE = re.compile(r" - at `(?P<path>.+)`$")
+_NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>[^`]+)`")
+
+
+class Documents(msgspec.Struct, frozen=True):
+    """The documents of one request, and what its author says about it."""
+
+    documents: tuple[Document, ...]
+    comment: str = ""
+
+
+class _JsonDocuments(msgspec.Struct, forbid_unknown_fields=True):
+    documents: list[dict[str, object]]
+    comment: str = ""
+
+
+async def body(request: web.Request, kind: type[T]) -> T:
+    """Read the request's JSON body as `kind`; no body at all reads as `{}`.
+
+    Raises InvalidInput: BODY_MALFORMED (400), MEDIA_TYPE_UNSUPPORTED (415), or one that names
+    the field (422).
+    """
+    raw = await _read(request)
+    if raw:
+        _require(request, _JSON)
+    return decode(raw or b"{}", kind)
+
+
+async def documents(request: web.Request) -> Documents:
+    """Read many documents: JSON `{"documents": [...], "comment"}` or a YAML stream.
+
+    With YAML, the comment is the query parameter `comment`. Raises InvalidInput with every fault.
+    """
+    raw = await _read(request)
+    if _require(request, _JSON | _YAML) in _YAML:
+        # In a thread: a large stream takes long enough to be felt by heartbeats.
+        found = await asyncio.to_thread(yaml_documents.parse, raw)
+        return Documents(found, request.query.get("comment", ""))
+    sent = decode(raw, _JsonDocuments)
+    return Documents(tuple(Document(i, None, value) for i, value in enumerate(sent.documents)), sent.comment)
+
+
+def json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer with a struct, or plain data, as JSON."""
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
+    )
+
+
+def decode(raw: bytes, kind: type[T]) -> T:
+    """Decode JSON as `kind`; raises InvalidInput (see `body`)."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        message, fault = str(error), _fault(str(error))
+        raise InvalidInput(f"The request does not fit: {message}", (fault,)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"The body is no valid JSON: {error}", code="BODY_MALFORMED") from error
+    except RecursionError as error:
+        raise InvalidInput("The body is nested too deeply", code="BODY_MALFORMED") from error
+
+
+def _fault(message: str) -> Fault:
+    where = _WHERE.search(message)
+    path = where["path"].removeprefix("$").removeprefix(".") if where else ""
+    text = message[: where.start()] if where else message
+    if named := _NAMED.match(text):
+        path = f"{path}.{named['name']}" if path else named["name"]
+    return Fault(path, text)
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            return await request.read()
+    except TimeoutError as error:
+        raise InvalidInput("The body did not arrive in time", code="BODY_MALFORMED") from error
+
+
+def _require(request: web.Request, allowed: frozenset[str]) -> str:
+    # Also what keeps a foreign web page from posting here with a form: forms cannot send JSON.
+    if request.content_type not in allowed:
+        raise InvalidInput(
+            f"Content-Type {request.content_type} is not understood here",
+            code="MEDIA_TYPE_UNSUPPORTED",
+            remedy=f"Send one of: {', '.join(sorted(allowed))}",
+        )
+    return request.content_type
