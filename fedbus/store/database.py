@@ -1,0 +1,135 @@
+"""One SQLite file: a writer thread, a reader thread, WAL; a damaged file is set aside, not repaired."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from fedbus.errors import Unavailable
+from fedbus.store.schema import migrate
+from fedbus.store.transaction import Transaction
+
+T = TypeVar("T")
+Durability = Literal["FULL", "NORMAL"]
+
+
+def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {durability}")
+    return connection
+
+
+def _sound(path: Path, durability: Durability) -> sqlite3.Connection:
+    """Open and check the file; raises sqlite3.DatabaseError where it is damaged."""
+    connection = _connect(path, durability)
+    try:
+        _check(connection)
+        migrate(connection, str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a damaged file and its log out of the way, keeping them for a look; return where to."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+class Database:
+    """The store of one daemon.
+
+    `FULL` durability survives a power cut commit by commit (the master's copy); `NORMAL` may lose the
+    newest commits together with their position, which the bus then delivers again (a worker's copy).
+    """
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        self.path = path
+        self.durability = durability
+        self.damaged: Path | None = None
+        """Where a damaged file was moved when this one was opened."""
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+
+    async def __aenter__(self) -> Self:
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Waiting for a thread must not be done on the loop: a commit may be in hand.
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._write_connection = _sound(self.path, self.durability)
+        except sqlite3.DatabaseError:
+            self.damaged = _set_aside(self.path)
+            self._write_connection = _sound(self.path, self.durability)
+        self.path.chmod(0o600)
+        self._read_connection = _connect(self.path, self.durability)
+
+    def _close(self) -> None:
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._read_connection.close()
+        self._write_connection.close()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction in the writer thread: all of it is committed, or none.
+
+        Raises Unavailable when the file cannot be written (a full or failing disk).
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one consistent snapshot, never waiting for a writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        with _available(), _transaction(self._write_connection, "BEGIN IMMEDIATE"):
+            return work(Transaction(self._write_connection))
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        with _available(), _transaction(self._read_connection, "BEGIN"):
+            return work(Transaction(self._read_connection))
+
+
+@contextlib.contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(
+            f"the store does not accept the transaction: {error}",
+            code="STORE_UNAVAILABLE",
+            remedy="free disk space or repair the disk that holds the data directory",
+        ) from error
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

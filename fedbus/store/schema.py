@@ -1,0 +1,49 @@
+"""The tables, one migration a list entry; a file newer than this build is refused."""
+
+import sqlite3
+
+from fedbus.errors import ConfigError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE objects (
+      scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, category TEXT NOT NULL,
+      epoch INTEGER NOT NULL, revision INTEGER NOT NULL, version INTEGER NOT NULL, seq INTEGER NOT NULL,
+      digest TEXT NOT NULL, deleted INTEGER NOT NULL, changed_at TEXT NOT NULL, encoding TEXT NOT NULL,
+      body BLOB NOT NULL, statement BLOB NOT NULL, signature TEXT NOT NULL,
+      PRIMARY KEY (scope, kind, name)
+    );
+    CREATE TABLE scopes (
+      scope TEXT PRIMARY KEY, epoch INTEGER NOT NULL, version INTEGER NOT NULL, seq INTEGER NOT NULL,
+      digest TEXT NOT NULL, objects INTEGER NOT NULL
+    );
+    CREATE TABLE heads (
+      scope TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, at REAL NOT NULL,
+      PRIMARY KEY (scope, version)
+    );
+    CREATE TABLE quarantine (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, scope TEXT NOT NULL, subject TEXT NOT NULL,
+      seq INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL, headers TEXT NOT NULL,
+      body BLOB NOT NULL, UNIQUE (subject, seq, code)
+    );
+    CREATE TABLE answers (
+      key TEXT PRIMARY KEY, request TEXT NOT NULL, version INTEGER NOT NULL, changeset TEXT NOT NULL,
+      answer BLOB NOT NULL, at REAL NOT NULL
+    );
+    CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection, where: str) -> None:
+    """Bring the file to this build's schema, in one transaction; ConfigError if it is newer."""
+    (have,) = connection.execute("PRAGMA user_version").fetchone()
+    if have > len(MIGRATIONS):
+        raise ConfigError(
+            f"{where} was written by a newer fedbus (schema {have}, this build knows {len(MIGRATIONS)})",
+            code="STORE_TOO_NEW",
+            remedy="run the newer fedbus, or start with an empty data directory and let it be rebuilt",
+        )
+    for number, script in enumerate(MIGRATIONS[have:], start=have + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,321 @@
+"""What can be done within one transaction: fold events, keep positions, read objects."""
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import msgspec
+
+from fedbus.core import digest, fold
+from fedbus.model import codec, events, subjects
+from fedbus.model.events import Event
+from fedbus.model.federation import AuditRecord, ScopeState
+from fedbus.model.objects import StoredObject
+
+_STAMP = "SELECT epoch, revision, digest, deleted, seq FROM objects WHERE scope=? AND kind=? AND name=?"
+_PUT = (
+    "INSERT OR REPLACE INTO objects (scope, kind, name, category, epoch, revision, version, seq, digest,"
+    " deleted, changed_at, encoding, body, statement, signature) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An object exactly as it was signed, and where the stream has it."""
+
+    event: Event
+    seq: int
+
+
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was refused: where it was, why, and its first bytes."""
+
+    at: str
+    scope: str
+    subject: str
+    seq: int
+    code: str
+    reason: str
+    headers: dict[str, str] = {}
+    body: bytes = b""
+    id: int = 0
+
+
+class ScopeFold:
+    """The fold of one scope within one transaction; `save` writes where it stands.
+
+    Kept apart from the row so that a thousand events change the row once.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, scope: str, state: ScopeState) -> None:
+        self._connection = connection
+        self.scope = scope
+        self.epoch, self.version, self.seq = state.epoch, state.version, state.seq
+        self.digest, self.objects = state.digest, state.objects
+
+    @property
+    def state(self) -> ScopeState:
+        """Where the fold stands now."""
+        return ScopeState(
+            epoch=self.epoch, version=self.version, seq=self.seq, digest=self.digest, objects=self.objects
+        )
+
+    def put(self, event: Event, seq: int) -> fold.Verdict:
+        """Fold one verified event; only `Verdict.APPLY` changes the object."""
+        address = event.address
+        key = (address.scope, address.kind, address.name)
+        row = self._connection.execute(_STAMP, key).fetchone()
+        held = fold.Stamp(row[0], row[1], row[2], bool(row[3])) if row else None
+        verdict = fold.judge(held, fold.Stamp(event.epoch, event.revision, event.digest, event.deleted))
+        if verdict is fold.Verdict.APPLY:
+            self._replace(address, held, event, seq)
+        elif verdict is fold.Verdict.DUPLICATE and seq > row[4]:
+            self._connection.execute(
+                "UPDATE objects SET seq=? WHERE scope=? AND kind=? AND name=?", (seq, *key)
+            )
+        self.advance(event, seq)
+        return verdict
+
+    def advance(self, event: Event, seq: int) -> None:
+        """Move the position past a verified event, whether or not it changed an object."""
+        self.seq = max(self.seq, seq)
+        self.epoch, self.version = max((self.epoch, self.version), (event.epoch, event.version))
+
+    def _replace(self, a: subjects.Address, held: fold.Stamp | None, event: Event, seq: int) -> None:
+        if held is not None and not held.deleted:
+            self.digest = digest.remove(
+                self.digest, digest.element(a.kind, a.name, held.revision, held.digest)
+            )
+            self.objects -= 1
+        if not event.deleted:
+            self.digest = digest.add(
+                self.digest, digest.element(a.kind, a.name, event.revision, event.digest)
+            )
+            self.objects += 1
+        values = (a.scope, a.kind, a.name, a.category, event.epoch, event.revision, event.version, seq)
+        content = (event.digest, event.deleted, event.time, event.encoding, event.body)
+        self._connection.execute(_PUT, (*values, *content, event.statement, event.signature))
+
+    def sweep(self, keep: Collection[tuple[str, str]]) -> int:
+        """Remove every object of the scope that is not in `keep` of (kind, name); return how many."""
+        rows = self._connection.execute(
+            "SELECT kind, name, revision, digest, deleted FROM objects WHERE scope=?", (self.scope,)
+        ).fetchall()
+        gone = 0
+        for kind, name, revision, content, deleted in rows:
+            if (kind, name) in keep:
+                continue
+            if not deleted:
+                self.digest = digest.remove(self.digest, digest.element(kind, name, revision, content))
+                self.objects -= 1
+                gone += 1
+            self._connection.execute(
+                "DELETE FROM objects WHERE scope=? AND kind=? AND name=?", (self.scope, kind, name)
+            )
+        return gone
+
+    def save(self) -> ScopeState:
+        """Write the position, in the same transaction as the effects."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO scopes (scope, epoch, version, seq, digest, objects)"
+            " VALUES (?,?,?,?,?,?)",
+            (self.scope, self.epoch, self.version, self.seq, self.digest, self.objects),
+        )
+        return self.state
+
+
+class Transaction:
+    """The operations of the store, each inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    # positions and digests
+
+    def scope(self, scope: str) -> ScopeState:
+        """Return where the fold of a scope stands; the zero state for one never seen."""
+        row = self._connection.execute(
+            "SELECT epoch, version, seq, digest, objects FROM scopes WHERE scope=?", (scope,)
+        ).fetchone()
+        if row is None:
+            return ScopeState()
+        return ScopeState(epoch=row[0], version=row[1], seq=row[2], digest=row[3], objects=row[4])
+
+    def scopes(self) -> dict[str, ScopeState]:
+        """Return where every scope stands."""
+        names = [r[0] for r in self._connection.execute("SELECT scope FROM scopes ORDER BY scope")]
+        return {name: self.scope(name) for name in names}
+
+    def folding(self, scope: str) -> ScopeFold:
+        """Return the fold of one scope, to put events and then `save`."""
+        return ScopeFold(self._connection, scope, self.scope(scope))
+
+    def recount(self, scope: str) -> ScopeState:
+        """Return the state of a scope with digest and count computed anew from the rows."""
+        total, count = 0, 0
+        for kind, name, revision, content in self._connection.execute(
+            "SELECT kind, name, revision, digest FROM objects WHERE scope=? AND NOT deleted", (scope,)
+        ):
+            total += digest.element(kind, name, revision, content)
+            count += 1
+        return msgspec.structs.replace(
+            self.scope(scope), digest=digest.add(digest.EMPTY, total), objects=count
+        )
+
+    def forget(self, scope: str) -> None:
+        """Drop every object of a scope and its position."""
+        self._connection.execute("DELETE FROM objects WHERE scope=?", (scope,))
+        self._connection.execute("DELETE FROM scopes WHERE scope=?", (scope,))
+        self._connection.execute("DELETE FROM heads WHERE scope=?", (scope,))
+
+    # heads: what the digest was at each recent version (the master's side of `synced`)
+
+    def record_head(self, scope: str, version: int, content: str, at: float, keep: int = 4096) -> None:
+        """Remember the digest of a scope at a version; only about the newest `keep` are kept."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO heads (scope, version, digest, at) VALUES (?,?,?,?)",
+            (scope, version, content, at),
+        )
+        self._connection.execute("DELETE FROM heads WHERE scope=? AND version<=?", (scope, version - keep))
+
+    def heads(self, scope: str) -> list[tuple[int, str, float]]:
+        """Return (version, digest, Unix time) of the remembered versions, oldest first."""
+        return self._connection.execute(
+            "SELECT version, digest, at FROM heads WHERE scope=? ORDER BY version", (scope,)
+        ).fetchall()
+
+    # objects
+
+    def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
+        """Return one object, a deleted one too; None if there never was one."""
+        row = self._connection.execute(
+            f"SELECT {_OBJECT} FROM objects WHERE scope=? AND kind=? AND name=?",  # noqa: S608 - constant
+            (scope, kind, name),
+        ).fetchone()
+        return _stored(row) if row else None
+
+    def objects(self, scope: str, kind: str | None = None) -> list[StoredObject]:
+        """Return the objects of a scope, or of one kind in it, by kind and name; not the deleted."""
+        rows = self._connection.execute(
+            f"SELECT {_OBJECT} FROM objects WHERE scope=? AND NOT deleted AND kind=ifnull(?, kind)"  # noqa: S608
+            " ORDER BY kind, name",
+            (scope, kind),
+        )
+        return [_stored(row) for row in rows]
+
+    def counts(self, scope: str) -> dict[str, int]:
+        """Return how many objects of each kind a scope has."""
+        return dict(
+            self._connection.execute(
+                "SELECT kind, count(*) FROM objects WHERE scope=? AND NOT deleted GROUP BY kind", (scope,)
+            ).fetchall()
+        )
+
+    def held(self) -> Iterator[Held]:
+        """Yield everything as it was signed, tombstones too, in the order it was written."""
+        for row in self._connection.execute(
+            "SELECT scope, category, kind, name, seq, body, statement, signature FROM objects"
+            " ORDER BY version, seq"
+        ):
+            yield _held(row)
+
+    def sequence(self, scope: str, kind: str, name: str) -> int:
+        """Return the stream sequence of an object's newest version; 0 if there is none."""
+        row = self._connection.execute(_STAMP, (scope, kind, name)).fetchone()
+        return int(row[4]) if row else 0
+
+    def place(self, scope: str, kind: str, name: str, seq: int) -> None:
+        """Correct where the stream has an object."""
+        self._connection.execute(
+            "UPDATE objects SET seq=? WHERE scope=? AND kind=? AND name=?", (seq, scope, kind, name)
+        )
+
+    # quarantine
+
+    def quarantine(self, event: Quarantined, keep: int = 10_000) -> None:
+        """Set a refused event aside; the same (subject, seq, code) once, the newest `keep` only."""
+        place = (event.at, event.scope, event.subject, event.seq)
+        content = (codec.encode(event.headers).decode(), event.body[:4096])
+        self._connection.execute(
+            "INSERT OR IGNORE INTO quarantine (at, scope, subject, seq, code, reason, headers, body)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (*place, event.code, event.reason, *content),
+        )
+        self._connection.execute(
+            "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (keep,)
+        )
+
+    def quarantined(self, limit: int = 1000) -> list[Quarantined]:
+        """Return the newest refused events, newest first."""
+        rows = self._connection.execute(
+            "SELECT at, scope, subject, seq, code, reason, headers, body, id FROM quarantine"
+            " ORDER BY id DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            Quarantined(
+                at=r[0], scope=r[1], subject=r[2], seq=r[3], code=r[4], reason=r[5],
+                headers=codec.decode(r[6].encode(), dict[str, str]), body=r[7], id=r[8],
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    def quarantined_count(self) -> int:
+        """Return how many refused events are set aside."""
+        return int(self._connection.execute("SELECT count(*) FROM quarantine").fetchone()[0])
+
+    # the rest
+
+    def answer(self, key: str) -> tuple[str, bytes] | None:
+        """Return the (request digest, answer) that an idempotency key already has."""
+        row: tuple[str, bytes] | None = self._connection.execute(
+            "SELECT request, answer FROM answers WHERE key=?", (key,)
+        ).fetchone()
+        return row
+
+    def remember_answer(self, key: str, request: str, answer: bytes, at: float, keep_seconds: float) -> None:
+        """Remember the answer to an idempotency key, and forget those older than `keep_seconds`."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", (key, request, answer, at)
+        )
+        self._connection.execute("DELETE FROM answers WHERE at < ?", (at - keep_seconds,))
+
+    def audit(self, record: AuditRecord) -> None:
+        """Append to this daemon's own audit log."""
+        self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+
+    def audit_records(self) -> list[AuditRecord]:
+        """Return this daemon's own audit log, oldest first."""
+        rows = self._connection.execute("SELECT record FROM audit ORDER BY id")
+        return [codec.decode(r[0], AuditRecord) for r in rows]
+
+    def meta(self, key: str) -> str:
+        """Return a named value, empty if unset."""
+        row = self._connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Set a named value."""
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+
+
+def _stored(row: tuple[Any, ...]) -> StoredObject:
+    scope, kind, name, epoch, revision, version, content, deleted, changed_at, encoding, body = row
+    return StoredObject(
+        scope=scope,
+        kind=kind,
+        name=name,
+        epoch=epoch,
+        revision=revision,
+        version=version,
+        digest=content,
+        payload=codec.unpack(body, encoding),
+        deleted=bool(deleted),
+        changed_at=changed_at,
+    )
+
+
+def _held(row: tuple[Any, ...]) -> Held:
+    scope, category, kind, name, seq, body, signed, signature = row
+    headers = events.statement_headers(signed) | {events.SIGNATURE: signature}
+    return Held(events.parse(subjects.event(scope, category, kind, name), headers, body), seq)
