@@ -1,0 +1,249 @@
+"""The federation's private material: one directory, all of it or nothing.
+
+    keyring/
+      keyring.json         federation id, public keys of operator and accounts
+      operator.jwt         the trust anchor of every server
+      system-account.jwt
+      system.creds         a user of the system account: pushes account JWTs
+      operator-signing.seed    signs the account JWT
+      scope-<role>.seed    signs the users of that role
+      signing.key          signs events
+      ca.pem ca.key        certificate authority
+      server.pem server.key    the server's certificate chain and key
+      offline/             identity seeds of the operator and both accounts: nothing here reads them
+
+`offline/` is needed to replace a signing key, and for nothing else: move it to a safe place.
+Everything is mode 0600 in directories of mode 0700. The directory appears by one rename, so a
+crash while it is made leaves no half keyring.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from fedbus.errors import ConfigError, Conflict, FedbusError
+from fedbus.pki import ca, files, jwt
+from fedbus.pki.ca import CertificateAuthority, Issued, Randomness
+from fedbus.pki.credentials import Credentials
+from fedbus.pki.nkeys import SEED_BYTES, KeyPair, KeyType
+from fedbus.pki.roles import SCOPES, Role
+from fedbus.pki.signing import KEY_BYTES, Signer
+
+_INDEX: Final = "keyring.json"
+_SERVER_CHAIN: Final = "server.pem"
+_SERVER_KEY: Final = "server.key"
+SYSTEM_ACCOUNT_NAME: Final = "SYS"
+
+
+class _Index(msgspec.Struct, frozen=True):
+    """What keyring.json holds; nothing in it is secret."""
+
+    federation_id: str
+    operator: str
+    account: str
+    system_account: str
+    format: int = 1
+
+
+class Keyring:
+    """The loaded keyring. No secret of it is ever in a repr."""
+
+    def __init__(
+        self,
+        directory: Path,
+        index: _Index,
+        *,
+        operator_jwt: str,
+        system_account_jwt: str,
+        system: Credentials,
+        operator_signing: KeyPair,
+        scopes: Mapping[Role, KeyPair],
+        signer: Signer,
+        authority: CertificateAuthority,
+        server: Issued,
+    ) -> None:
+        """Take loaded parts; use `create` or `load`."""
+        self.directory = directory
+        self.federation_id = index.federation_id
+        self.account = index.account
+        """The public key of the federation's account."""
+        self.system_account = index.system_account
+        """The public key of the system account."""
+        self.operator_jwt = operator_jwt
+        self.system_account_jwt = system_account_jwt
+        self.system = system
+        """A user of the system account."""
+        self.signer = signer
+        self.authority = authority
+        self.server = server
+        self._operator_signing = operator_signing
+        self._scopes = dict(scopes)
+
+    @classmethod
+    def create(
+        cls, directory: Path, *, federation_id: str, hosts: Iterable[str], now: float, randomness: Randomness
+    ) -> Self:
+        """Make every key of a new federation; `hosts` are the names and addresses of its server.
+
+        Raises Conflict when the directory exists: a keyring is never overwritten.
+        """
+        if directory.exists():
+            raise Conflict(f"{directory} exists", code="KEYRING_EXISTS", remedy="demote first")
+        files.make_directory(directory.parent)
+        draft = directory.with_name(f".{directory.name}.new")
+        if draft.exists():  # left by a creation that did not finish
+            shutil.rmtree(draft)
+        files.make_directory(draft)
+        _make(draft, federation_id, hosts, now, randomness)
+        draft.rename(directory)
+        files.sync_directory(directory.parent)
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a keyring. Raises ConfigError when a part is missing or damaged, naming it."""
+        try:
+            index = msgspec.json.decode((directory / _INDEX).read_bytes(), type=_Index)
+            return cls(
+                directory,
+                index,
+                operator_jwt=_text(directory / "operator.jwt"),
+                system_account_jwt=_text(directory / "system-account.jwt"),
+                system=Credentials.load(directory / "system.creds"),
+                operator_signing=KeyPair(_text(directory / "operator-signing.seed")),
+                scopes={role: KeyPair(_text(directory / f"scope-{role}.seed")) for role in SCOPES},
+                signer=Signer.parse(_text(directory / "signing.key")),
+                authority=CertificateAuthority(*_pair(directory, "ca.pem", "ca.key")),
+                server=Issued(*_pair(directory, _SERVER_CHAIN, _SERVER_KEY)),
+            )
+        except FileNotFoundError as error:
+            raise ConfigError(f"the keyring has no {error.filename}", code="KEYRING_UNUSABLE") from error
+        except (FedbusError, OSError, ValueError) as error:
+            raise ConfigError(
+                f"the keyring {directory} cannot be read: {error}", code="KEYRING_UNUSABLE"
+            ) from error
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The CA certificate that clients pin."""
+        return self.authority.chain_pem
+
+    @property
+    def server_chain_file(self) -> Path:
+        """The server's certificate and CA, for the server's configuration."""
+        return self.directory / _SERVER_CHAIN
+
+    @property
+    def server_key_file(self) -> Path:
+        """The server's key, for the server's configuration."""
+        return self.directory / _SERVER_KEY
+
+    def account_jwt(self, revocations: Mapping[str, int], *, now: float) -> str:
+        """Mint the federation's account JWT, to be pushed to `$SYS.REQ.CLAIMS.UPDATE`.
+
+        `revocations` maps user public keys to a time in seconds: JWTs issued up to then are dead.
+        A server keeps the JWT with the later `now`, silently: never go back (see `not_before`).
+        """
+        return jwt.account(
+            name=self.federation_id,
+            public_key=self.account,
+            signer=self._operator_signing,
+            now=now,
+            scopes={keys.public_key: SCOPES[role] for role, keys in self._scopes.items()},
+            revocations=revocations,
+            jetstream=True,
+        )
+
+    def user_jwt(self, role: Role, name: str, public_key: str, *, now: float, expires: float | None) -> str:
+        """Mint a user JWT for a key that somebody else holds.
+
+        `name` is the cluster id for `worker` and `renew`, the token id for `join`; `expires` is in
+        seconds, None for never. Raises InvalidInput for a name or key that NATS could misread.
+        """
+        return jwt.user(
+            name=name,
+            public_key=public_key,
+            account_key=self.account,
+            signer=self._scopes[role],
+            now=now,
+            expires=expires,
+        )
+
+    def credentials(
+        self, role: Role, name: str, *, now: float, randomness: Randomness, expires: float | None = None
+    ) -> Credentials:
+        """Make a new key and its JWT: the master's own session, an auditor's file, tests."""
+        keys = KeyPair.new(KeyType.USER, randomness(SEED_BYTES))
+        token = self.user_jwt(role, name, keys.public_key, now=now, expires=expires)
+        return Credentials(jwt=token, seed="" if SCOPES[role].bearer else keys.seed)
+
+    def renew_server_certificate(self, hosts: Iterable[str], *, now: float, randomness: Randomness) -> bool:
+        """Issue the server's certificate anew when it ends within 30 days or names other hosts.
+
+        Returns whether it did; the server then has to reload.
+        """
+        hosts = tuple(hosts)
+        if self.server.expires() - now > ca.RENEW_DAYS * ca.DAY and self.server.covers(hosts):
+            return False
+        self.server = self.authority.issue(hosts, now=now, randomness=randomness)
+        _write_server(self.directory, self.server)
+        return True
+
+    def __repr__(self) -> str:
+        return f"Keyring({self.federation_id}, {self.directory})"
+
+
+def _make(
+    directory: Path, federation_id: str, hosts: Iterable[str], now: float, randomness: Randomness
+) -> None:
+    def new(key_type: KeyType) -> KeyPair:
+        return KeyPair.new(key_type, randomness(SEED_BYTES))
+
+    operator, operator_signing = new(KeyType.OPERATOR), new(KeyType.OPERATOR)
+    system_account, account, system = new(KeyType.ACCOUNT), new(KeyType.ACCOUNT), new(KeyType.USER)
+    operator_jwt = jwt.operator(
+        name=federation_id,
+        keys=operator,
+        signing_keys=[operator_signing.public_key],
+        system_account=system_account.public_key,
+        now=now,
+    )
+    system_account_jwt = jwt.account(
+        name=SYSTEM_ACCOUNT_NAME, public_key=system_account.public_key, signer=operator_signing, now=now
+    )
+    system_jwt = jwt.system_user(
+        name="master", public_key=system.public_key, account_keys=system_account, now=now
+    )
+    authority = CertificateAuthority.make(f"fedbus {federation_id}", now=now, randomness=randomness)
+    index = _Index(federation_id, operator.public_key, account.public_key, system_account.public_key)
+
+    files.write(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
+    files.write(directory / "operator.jwt", operator_jwt)
+    files.write(directory / "system-account.jwt", system_account_jwt)
+    Credentials(jwt=system_jwt, seed=system.seed).save(directory / "system.creds")
+    files.write(directory / "operator-signing.seed", operator_signing.seed)
+    for role in SCOPES:
+        files.write(directory / f"scope-{role}.seed", new(KeyType.ACCOUNT).seed)
+    files.write(directory / "signing.key", Signer(randomness(KEY_BYTES)).dump())
+    files.write(directory / "ca.pem", authority.chain_pem)
+    files.write(directory / "ca.key", authority.key_pem)
+    _write_server(directory, authority.issue(hosts, now=now, randomness=randomness))
+    offline = files.make_directory(directory / "offline")
+    for name, keys in {"operator": operator, "account": account, "system-account": system_account}.items():
+        files.write(offline / f"{name}.seed", keys.seed)
+
+
+def _write_server(directory: Path, server: Issued) -> None:
+    files.write(directory / _SERVER_KEY, server.key_pem)
+    files.write(directory / _SERVER_CHAIN, server.chain_pem)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii").strip()
+
+
+def _pair(directory: Path, first: str, second: str) -> tuple[bytes, bytes]:
+    return (directory / first).read_bytes(), (directory / second).read_bytes()
