@@ -16,9 +16,6 @@ import msgspec
 from fedbus.errors import InvalidEvent
 from fedbus.model import subjects
 
-STATEMENT_TYPE: Final = "application/vnd.fedbus.event.v1"
-"""The payload type in the DSSE pre-authentication encoding."""
-
 POLICY_UPSERTED: Final = "io.fedbus.policy.upserted.v1"
 POLICY_DELETED: Final = "io.fedbus.policy.deleted.v1"
 RECORD_UPSERTED: Final = "io.fedbus.record.upserted.v1"

@@ -1,0 +1,141 @@
+"""Publishing changesets: all or nothing, never over a newer version, retried until the outcome is known.
+
+One event is a plain JetStream publish, several are one atomic batch (ADR-50; nats-py has no call for
+it, so the headers are ours). Every message names the last sequence it expects of its subject, and has
+its event id as message id: whichever of two tries lands first, the other one cannot.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from fedbus.bus.session import Connection, Message
+from fedbus.bus.topology import POLICY
+from fedbus.core import backoff
+from fedbus.errors import Conflict, FedbusError, TooLarge, Unavailable
+from fedbus.model.events import Event
+from fedbus.runtime import Clock, first
+
+MAX_EVENTS = 1000
+"""The most events in one atomic batch (the server's limit)."""
+_WRONG_SEQUENCE = (10071, 10164)
+_DUPLICATE = 10201
+_TOO_LARGE = 10054
+_TRY_SECONDS = 2.0
+
+
+class _Failure(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    error: _Failure | None = None
+    seq: int = 0
+    duplicate: bool = False
+
+
+class OutcomeUnknown(Unavailable):
+    """The time was over before the bus said whether it has the changeset; it may have it."""
+
+    code = "OUTCOME_UNKNOWN"
+
+
+class SequenceMismatch(Conflict):
+    """Something else was written to one of the subjects since the caller read it."""
+
+    code = "SEQUENCE_MISMATCH"
+
+
+async def publish(
+    events: Sequence[Event],
+    expected: Sequence[int],
+    connection: Callable[[], Connection],
+    clock: Clock,
+    deadline: float,
+) -> list[int]:
+    """Publish a changeset and return the stream sequence of each event.
+
+    `expected` has the last sequence of each event's subject, 0 for a new subject; `deadline` is on the
+    monotonic clock. Raises Unavailable when nothing was sent, OutcomeUnknown when something may have
+    been, SequenceMismatch and TooLarge when the bus refused it.
+    """
+    attempt, sent = 0, False
+    while True:
+        attempt += 1
+        try:
+            live = connection()
+            sent = True
+            return await _attempt(live, events, expected)
+        except (SequenceMismatch, TooLarge):
+            raise
+        except FedbusError as error:
+            if clock.monotonic() >= deadline:
+                if not sent:
+                    raise
+                raise OutcomeUnknown(
+                    f"the bus did not say in time whether it took the change: {error.message}",
+                    remedy="ask again with the idempotency key",
+                ) from error
+            await first(timeout=min(backoff.delay(attempt, clock.jitter(), cap=1.0), _TRY_SECONDS))
+
+
+async def _attempt(connection: Connection, events: Sequence[Event], expected: Sequence[int]) -> list[int]:
+    last = len(events)
+    for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
+        headers = event.headers() | {
+            "Nats-Msg-Id": event.id,
+            "Nats-Expected-Stream": POLICY,
+            "Nats-Expected-Last-Subject-Sequence": str(before),
+        }
+        if last > 1:
+            headers |= {"Nats-Batch-Id": events[0].id, "Nats-Batch-Sequence": str(number)}
+            if number == last:
+                headers["Nats-Batch-Commit"] = "1"
+        if number in (1, last):
+            answer = await connection.request(
+                event.subject, event.body, headers=headers, timeout=_TRY_SECONDS
+            )
+            if number == last:
+                return await _outcome(connection, answer, events)
+            _refused(answer)
+        else:
+            await connection.publish(event.subject, event.body, headers=headers)
+    raise ValueError("a changeset has at least one event")
+
+
+def _refused(answer: Message) -> None:
+    """Raise what the server says against the first message of a batch; its body is empty if nothing."""
+    if answer.data:
+        _raise(msgspec.json.decode(answer.data, type=_Ack))
+
+
+async def _outcome(connection: Connection, answer: Message, events: Sequence[Event]) -> list[int]:
+    ack = msgspec.json.decode(answer.data, type=_Ack)
+    seq = ack.seq
+    if ack.error is not None or ack.duplicate:
+        mine = await last_event_id(connection, events[-1].subject)
+        if mine is None or mine[0] != events[-1].id:
+            _raise(ack)
+            raise Unavailable("the bus has a duplicate that is not there", code="BUS_REFUSED")
+        seq = mine[1]
+    return list(range(seq - len(events) + 1, seq + 1))
+
+
+def _raise(ack: _Ack) -> None:
+    error = ack.error
+    if error is None:
+        return
+    if error.err_code in _WRONG_SEQUENCE or error.err_code == _DUPLICATE:
+        raise SequenceMismatch(f"the bus has something else on the subject: {error.description}")
+    if error.err_code == _TOO_LARGE:
+        raise TooLarge("an object is larger than a message may be", code="OBJECT_TOO_LARGE")
+    raise Unavailable(f"the bus refused the change: {error.description}", code="BUS_REFUSED")
+
+
+async def last_event_id(connection: Connection, subject: str) -> tuple[str, int] | None:
+    """Return the event id and sequence of the newest message on a subject; None if there is none."""
+    message = await connection.request(f"$JS.API.DIRECT.GET.{POLICY}.{subject}")
+    if "Nats-Sequence" not in message.headers:
+        return None
+    return message.headers.get("ce-id", ""), int(message.headers["Nats-Sequence"])

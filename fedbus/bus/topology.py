@@ -1,0 +1,128 @@
+"""The streams as data, made idempotently and compared with what exists."""
+
+import msgspec
+
+from fedbus.bus.session import Connection
+from fedbus.errors import ConfigError, Unavailable
+
+POLICY = "POLICY"
+AUDIT = "AUDIT"
+HEARTBEATS = "HB"
+
+MAX_MESSAGE = 768 * 1024
+"""Bytes of one stored message, headers included: below the server's max_payload, which would end the
+session instead of refusing the message."""
+_STREAM_NOT_FOUND = 10059
+_SECOND = 1_000_000_000
+
+
+class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a stream's configuration that we decide; the rest is the server's default."""
+
+    name: str
+    subjects: list[str]
+    storage: str = "file"
+    retention: str = "limits"
+    discard: str = "old"
+    max_msgs_per_subject: int = -1
+    max_msgs: int = -1
+    max_bytes: int = -1
+    max_age: int = 0
+    max_msg_size: int = MAX_MESSAGE
+    max_consumers: int = 20_000
+    num_replicas: int = 1
+    duplicate_window: int = 120 * _SECOND
+    allow_direct: bool = True
+    allow_atomic: bool = False
+    deny_delete: bool = False
+    deny_purge: bool = False
+    allow_rollup_hdrs: bool = False
+
+
+STREAMS = (
+    StreamConfig(
+        name=POLICY,
+        subjects=["fed.v1.ev.>"],
+        max_msgs_per_subject=64,
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+    ),
+    StreamConfig(name=AUDIT, subjects=["fed.v1.audit.>"], deny_delete=True, deny_purge=True),
+    StreamConfig(
+        name=HEARTBEATS,
+        subjects=["fed.v1.up.*.hb"],
+        storage="memory",
+        max_msgs_per_subject=1,
+        max_age=3600 * _SECOND,
+        max_msg_size=64 * 1024,
+        max_consumers=100,
+    ),
+)
+
+
+class _Failure(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _State(msgspec.Struct):
+    last_seq: int = 0
+    messages: int = 0
+
+
+class _Answer(msgspec.Struct):
+    error: _Failure | None = None
+    config: msgspec.Raw = msgspec.Raw(b"{}")
+    created: str = ""
+    state: _State = _State()
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """Which stream this is (`created` tells it from one of the same name) and where its head is."""
+
+    created: str
+    last_seq: int
+
+
+async def info(connection: Connection, stream: str) -> StreamInfo | None:
+    """Return a stream's identity and head; None if it does not exist. Raises Unavailable."""
+    answer = await _call(connection, f"$JS.API.STREAM.INFO.{stream}", b"")
+    return None if answer is None else StreamInfo(answer.created, answer.state.last_seq)
+
+
+async def ensure(connection: Connection, replicas: int = 1) -> None:
+    """Make the streams that are missing and bring the others to our configuration.
+
+    Raises ConfigError where one exists that the server will not change to it, Unavailable otherwise.
+    """
+    for stream in STREAMS:
+        wanted = msgspec.structs.replace(stream, num_replicas=replicas)
+        body = msgspec.json.encode(wanted)
+        answer = await _call(connection, f"$JS.API.STREAM.INFO.{wanted.name}", b"")
+        if answer is None:
+            await _call(connection, f"$JS.API.STREAM.CREATE.{wanted.name}", body)
+        elif msgspec.json.decode(answer.config, type=StreamConfig) != wanted:
+            await _call(connection, f"$JS.API.STREAM.UPDATE.{wanted.name}", body)
+
+
+async def recreate(connection: Connection, stream: str, replicas: int = 1) -> None:
+    """Delete a stream with all it holds and make it anew. Raises Unavailable."""
+    (config,) = (s for s in STREAMS if s.name == stream)
+    await _call(connection, f"$JS.API.STREAM.DELETE.{stream}", b"")
+    body = msgspec.json.encode(msgspec.structs.replace(config, num_replicas=replicas))
+    await _call(connection, f"$JS.API.STREAM.CREATE.{stream}", body)
+
+
+async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | None:
+    reply = await connection.request(subject, body)
+    answer = msgspec.json.decode(reply.data, type=_Answer)
+    if answer.error is None:
+        return answer
+    if answer.error.err_code == _STREAM_NOT_FOUND:
+        return None
+    if "UPDATE" in subject or "CREATE" in subject:
+        raise ConfigError(
+            f"the bus refused a stream ({subject}): {answer.error.description}", code="STREAM_REFUSED"
+        )
+    raise Unavailable(f"the bus refused {subject}: {answer.error.description}", code="STREAM_REFUSED")
