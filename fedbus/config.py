@@ -1,0 +1,164 @@
+"""The settings of a daemon: a TOML file, then `FEDBUS_*` from the environment, then flags.
+
+`load` is called once and says everything that is wrong at once. Secrets are never settings: a
+setting names the file that holds one.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, overload
+
+import msgspec
+from msgspec import Meta
+
+from fedbus.errors import ConfigError
+
+PREFIX = "FEDBUS_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What both daemons need."""
+
+    data_dir: Path
+    """Where everything is kept; default `$XDG_STATE_HOME/fedbus/<master or worker>`."""
+    rest_host: str = "127.0.0.1"
+    """The address the REST API listens on."""
+    rest_port: Port = 10443
+    """Its port; 0 takes any free one."""
+    rest_names: tuple[str, ...] = ()
+    """More host names and addresses the REST certificate is made for."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+    heartbeat_interval: Seconds = 10.0
+    """Seconds between heartbeats; on a master, what it tells its workers."""
+
+
+class MasterSettings(Settings, frozen=True, kw_only=True):
+    """The settings of `fedbus master`."""
+
+    bus_host: str = "127.0.0.1"
+    """The address the embedded bus listens on."""
+    bus_port: Port = 11443
+    """Its port; 0 takes a free one at first start and keeps it."""
+    bus_urls: tuple[Annotated[str, Meta(pattern="^tls://")], ...] = ()
+    """The servers of an external bus; none means the embedded one."""
+    bus_credentials: Path | None = None
+    """The credentials file for an external bus."""
+    advertised_server: str = ""
+    """The name or address of the bus that join tokens carry; default `bus_host`."""
+    worker_jwt_days: Annotated[float, Meta(gt=0, le=365)] = 7.0
+    """Days a worker's credential is good for; it is renewed at two thirds."""
+    checkpoint_interval: Seconds = 5.0
+    """Seconds between signed checkpoints."""
+
+
+class WorkerSettings(Settings, frozen=True, kw_only=True):
+    """The settings of `fedbus worker`."""
+
+    join_token_file: Path | None = None
+    """A join token to join with at the first start."""
+    join_name: str = ""
+    """The cluster's name in the federation, for joining with `join_token_file`."""
+    join_server: str = ""
+    """The master's bus, instead of the one the join token names."""
+    join_port: Port = 0
+    """Its port, instead of the one the join token names; 0 leaves that."""
+
+
+_KINDS: dict[str, type[Settings]] = {"master": MasterSettings, "worker": WorkerSettings}
+_NO_FLAGS: Mapping[str, object] = {}
+
+
+@overload
+def load(
+    kind: Literal["master"],
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] = _NO_FLAGS,
+) -> MasterSettings: ...
+@overload
+def load(
+    kind: Literal["worker"],
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] = _NO_FLAGS,
+) -> WorkerSettings: ...
+def load(
+    kind: Literal["master", "worker"],
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] = _NO_FLAGS,
+) -> Settings:
+    """Read the settings of a daemon; a flag that is None was not given.
+
+    A `FEDBUS_*` variable that is no setting is left alone: the command line has its own, and
+    Kubernetes puts `FEDBUS_SERVICE_HOST` and the like into every pod beside a service of that name.
+    Raises ConfigError that lists every fault.
+    """
+    struct = _KINDS[kind]
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    values: dict[str, object] = {"data_dir": _default_data_dir(kind, environ)}
+    faults: list[str] = []
+    for name, value in _read_file(path).items():
+        if name in fields:
+            _accept(values, faults, fields[name], value, f"{path}: {name}", strict=True)
+        else:
+            faults.append(f"{path}: {name}: there is no such setting")
+    for name, field in fields.items():
+        if (text := environ.get(PREFIX + name.upper())) is not None:
+            _accept(values, faults, field, _from_text(field, text), PREFIX + name.upper(), strict=False)
+        if (value := flags.get(name)) is not None:
+            _accept(values, faults, field, value, f"--{name.replace('_', '-')}", strict=True)
+    if faults:
+        raise ConfigError("\n".join(["The configuration is wrong:", *(f"  {fault}" for fault in faults)]))
+    return msgspec.convert(values, struct, dec_hook=_as_path)
+
+
+def _read_file(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+
+
+def _accept(
+    values: dict[str, object],
+    faults: list[str],
+    field: msgspec.structs.FieldInfo,
+    value: object,
+    origin: str,
+    *,
+    strict: bool,
+) -> None:
+    try:
+        values[field.name] = msgspec.convert(value, field.type, strict=strict, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        faults.append(f"{origin}: {error}")
+
+
+def _from_text(field: msgspec.structs.FieldInfo, text: str) -> object:
+    """Split a list; `a,b` in the environment is `["a", "b"]` in the file."""
+    if isinstance(field.default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _as_path(kind: type, value: object) -> Path:
+    if isinstance(value, Path):
+        return value
+    if kind is not Path or not isinstance(value, str) or not value:
+        raise ValueError(f"Expected a path, got {value!r}")
+    return Path(value).expanduser()
+
+
+def _default_data_dir(kind: str, environ: Mapping[str, str]) -> Path:
+    state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '')}/.local/state"
+    return Path(state) / "fedbus" / kind
