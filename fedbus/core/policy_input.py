@@ -1,0 +1,126 @@
+"""From what a person or a program sent to a policy object, or to every fault in it.
+
+This checks shape: known fields, types, enumerations. What the values mean is checked by
+`fedbus.core.policy_rules`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect
+
+from fedbus.core.policy_rules.normal import normalise
+from fedbus.errors import Fault, InvalidInput
+from fedbus.model.policy import KINDS, Policy
+from fedbus.model.policy.common import Part
+
+MAX_FAULTS = 100
+"""An answer lists at most this many faults; nobody reads more."""
+MAX_INT = 2**32 - 1
+"""NeuVector keeps its numbers in unsigned 32 bits."""
+
+_SHAPES = {name: inspect.type_info(kind.type) for name, kind in KINDS.items()}
+_NOUNS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (type(None), "nothing"),
+    (bool, "a boolean"),
+    ((int, float), "a number"),
+    (str, "a string"),
+    ((list, tuple), "a list"),
+    (dict, "an object"),
+)
+_MISSING = object()
+
+
+def parse(kind: str, spec: object) -> Policy:
+    """Return the object that `spec` (plain data, as JSON or YAML gives it) describes, normalised.
+
+    A field that NeuVector computes is left out; a null stands for an absent field, as Go writes
+    empty lists. Raises InvalidInput with all faults found, at most MAX_FAULTS.
+    """
+    shape = _SHAPES.get(kind)
+    if shape is None:
+        fault = Fault("kind", f"{kind!r} is no kind of policy; the kinds are {', '.join(KINDS)}")
+        raise InvalidInput(fault.message, (fault,))
+    faults: list[Fault] = []
+    data = _read(shape, spec, "", faults)
+    if faults:
+        raise InvalidInput(f"this is not a valid {kind}: {faults[0].message}", tuple(faults[:MAX_FAULTS]))
+    return normalise(msgspec.convert(data, KINDS[kind].type))
+
+
+def _read(shape: inspect.Type, value: object, path: str, faults: list[Fault]) -> object:
+    """Return `value` without what is left out; append what does not fit `shape` to `faults`."""
+    if isinstance(shape, inspect.UnionType):
+        (shape,) = (option for option in shape.types if not isinstance(option, inspect.NoneType))
+    if isinstance(shape, inspect.StructType):
+        if isinstance(value, Mapping):
+            return _read_fields(shape, value, path, faults)
+        wanted = "an object"
+    elif isinstance(shape, inspect.VarTupleType):
+        if isinstance(value, (list, tuple)):
+            return [
+                _read(shape.item_type, item, f"{path}[{index}]", faults) for index, item in enumerate(value)
+            ]
+        wanted = "a list"
+    else:
+        wanted = _scalar_wanted(shape, value)
+    if wanted:
+        faults.append(Fault(path or "spec", f"{path or 'spec'} must be {wanted}, not {_noun(value)}"))
+    return value
+
+
+def _read_fields(
+    shape: inspect.StructType, value: Mapping[Any, object], path: str, faults: list[Fault]
+) -> dict[str, object]:
+    prefix = f"{path}." if path else ""
+    fields = {field.encode_name: field for field in shape.fields}
+    computed = cast(type[Part], shape.cls).computed
+    for name in value:
+        if name not in fields and name not in computed:
+            where = prefix + str(name)[:100].encode(errors="replace").decode()
+            faults.append(Fault(where, f"{where} is not a field; the fields here are {', '.join(fields)}"))
+    data: dict[str, object] = {}
+    for name, field in fields.items():
+        given = value.get(name, _MISSING)
+        if given is not _MISSING and given is not None:
+            data[name] = _read(field.type, given, prefix + name, faults)
+        elif field.required:
+            faults.append(Fault(prefix + name, f"{prefix}{name} is missing"))
+    return data
+
+
+def _scalar_wanted(shape: inspect.Type, value: object) -> str:
+    """Return what was wanted instead of `value`, the empty text when it fits."""
+    match shape:
+        case inspect.LiteralType(values=values):
+            fits, wanted = value in values, f"one of {', '.join(repr(option) for option in values)}"
+        case inspect.BoolType():
+            fits, wanted = isinstance(value, bool), "true or false"
+        case inspect.IntType():
+            fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INT
+            wanted = f"a whole number from 0 to {MAX_INT}"
+        case inspect.StrType():
+            fits = isinstance(value, str) and _is_unicode(value)
+            wanted = "a string"
+        case _:
+            raise TypeError(f"policy has no fields like {shape}")
+    return "" if fits else wanted
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether `text` can be written as UTF-8 (JSON lets half a surrogate pair through)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _noun(value: object) -> str:
+    """Return what `value` is, and its value where that is short."""
+    if isinstance(value, str) and len(value) <= 64:
+        return repr(value)
+    noun = next((noun for types, noun in _NOUNS if isinstance(value, types)), type(value).__name__)
+    small = isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 2**64)
+    return f"{noun} ({value})" if small else noun

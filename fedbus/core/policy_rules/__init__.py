@@ -1,0 +1,78 @@
+"""What a federated policy object must fulfil by itself: NeuVector's rules for the scope `fed`.
+
+One module a kind. What an object needs around it is in `fedbus.core.references`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from fedbus.core.policy_rules.admission import admission_faults
+from fedbus.core.policy_rules.checks import wrong
+from fedbus.core.policy_rules.group import group_faults
+from fedbus.core.policy_rules.network import network_faults
+from fedbus.core.policy_rules.registry import registry_faults, webhook_faults
+from fedbus.core.policy_rules.response import response_faults
+from fedbus.core.policy_rules.sensor import sensor_faults, sensor_group_faults
+from fedbus.core.policy_rules.settings import vulnerability_faults
+from fedbus.core.policy_rules.workload import file_faults, process_faults
+from fedbus.core.rank import is_rank
+from fedbus.errors import Fault
+from fedbus.model.policy import Policy, kind_of
+
+__all__ = ["faults"]
+
+FEDERAL = "federal"
+
+_RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = MappingProxyType(
+    {
+        "group": group_faults,
+        "dlp_sensor": sensor_faults,
+        "waf_sensor": sensor_faults,
+        "webhook": webhook_faults,
+        "network_rule": network_faults,
+        "admission_rule": admission_faults,
+        "response_rule": response_faults,
+        "process_profile": process_faults,
+        "file_profile": file_faults,
+        "dlp_group": sensor_group_faults,
+        "waf_group": sensor_group_faults,
+        "registry": registry_faults,
+        "admission_state": lambda _: iter(()),
+        "vulnerability_profile": vulnerability_faults,
+    }
+)
+
+
+def faults(obj: Policy) -> list[Fault]:
+    """Return everything wrong with `obj`, the fields in their order; an empty list when it is valid."""
+    return [*_place_faults(obj), *_RULES[kind_of(obj).name](obj), *_origin_faults("", obj)]
+
+
+def _place_faults(obj: Policy) -> Iterator[Fault]:
+    """Check id and rank of an ordered kind; both may be left to the master."""
+    ids = kind_of(obj).id_range
+    if ids is None:
+        return
+    number: int = getattr(obj, "id")  # noqa: B009 - every ordered kind has it, the union does not
+    rank: str = getattr(obj, "rank")  # noqa: B009
+    if number and number not in ids:
+        yield wrong("id", f"must be 0 (assigned) or from {ids.start} to {ids.stop - 1}, not {number}")
+    if rank and not is_rank(rank):
+        yield wrong("rank", "must be left out: it is the master's, and this is none of its")
+
+
+def _origin_faults(path: str, part: object) -> Iterator[Fault]:
+    """Check that an object and all of its parts are federal."""
+    if isinstance(part, tuple):
+        for index, item in enumerate(part):
+            yield from _origin_faults(f"{path}[{index}]", item)
+    elif isinstance(part, msgspec.Struct):
+        for name in part.__struct_fields__:
+            value, field = getattr(part, name), f"{path}.{name}" if path else name
+            if name != "cfg_type":
+                yield from _origin_faults(field, value)
+            elif value != FEDERAL:
+                yield wrong(field, f"must be {FEDERAL!r} in a federation, not {value!r}")

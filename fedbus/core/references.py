@@ -1,0 +1,109 @@
+"""What policy objects need of each other, and what must go when one of them goes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+
+from fedbus.core.policy_rules.checks import PREFIX, RESERVED_GROUPS, wrong
+from fedbus.errors import Fault
+from fedbus.model.policy import (
+    DlpGroup,
+    FileProfile,
+    Group,
+    NetworkRule,
+    Policy,
+    ProcessProfile,
+    ResponseRule,
+    WafGroup,
+    kind_of,
+)
+
+Key = tuple[str, str]
+"""Kind and name of an object."""
+Objects = Mapping[Key, Policy]
+
+_CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
+"""Kinds that a group carries, named like it; they need workloads, which addresses do not have."""
+
+
+def references(obj: Policy) -> frozenset[Key]:
+    """Return the federated objects that `obj` needs.
+
+    The reserved groups exist in every cluster and are never needed; nor are `external`, `nodes`,
+    `containers` and the empty name, which are no federated groups.
+    """
+    return frozenset(key for _, key in _links(obj))
+
+
+def dangling(objects: Objects, changed: Iterable[Policy]) -> list[Fault]:
+    """Return a fault for every link of the `changed` objects that leads nowhere among `objects`.
+
+    `objects` is everything as it will be after the change. A profile or binding also needs a group
+    of workloads, not one of addresses.
+    """
+    return [fault for obj in changed for fault in _dangling(objects, obj)]
+
+
+def cascade(deleted_groups: Set[str], objects: Objects) -> set[Key]:
+    """Return what goes when these groups go: rules, profiles and bindings that use one of them."""
+    return {
+        key
+        for key, obj in objects.items()
+        if any(kind == "group" and name in deleted_groups for kind, name in references(obj))
+    }
+
+
+def in_use(deleted: Set[Key], objects: Objects) -> list[Fault]:
+    """Return a fault for every deleted object that one of the remaining `objects` still needs.
+
+    `objects` is everything as it will be after the change, what cascades left out.
+    """
+    return [
+        Fault(
+            "name",
+            f"{_called(*needed)} cannot be deleted: {_called(*key)} uses it; change or delete that first",
+        )
+        for key, obj in sorted(objects.items(), key=lambda item: item[0])
+        for needed in sorted(references(obj) & deleted)
+    ]
+
+
+def _links(obj: Policy) -> Iterator[tuple[str, Key]]:
+    """Yield the field and the target of every link that leads to a federated object."""
+    for field, kind, name in _mentions(obj):
+        if name.startswith(PREFIX) and name not in RESERVED_GROUPS:
+            yield field, (kind, name)
+
+
+def _mentions(obj: Policy) -> Iterator[tuple[str, str, str]]:
+    match obj:
+        case NetworkRule():
+            yield "from", "group", obj.from_
+            yield "to", "group", obj.to
+        case ResponseRule():
+            yield "group", "group", obj.group
+            for index, name in enumerate(obj.webhooks):
+                yield f"webhooks[{index}]", "webhook", name
+        case ProcessProfile() | FileProfile():
+            yield "group", "group", obj.group
+        case DlpGroup() | WafGroup():
+            yield "name", "group", obj.name
+            sensor = "dlp_sensor" if isinstance(obj, DlpGroup) else "waf_sensor"
+            for index, setting in enumerate(obj.sensors):
+                yield f"sensors[{index}].name", sensor, setting.name
+
+
+def _dangling(objects: Objects, obj: Policy) -> Iterator[Fault]:
+    kind = kind_of(obj).name
+    for field, key in _links(obj):
+        target = objects.get(key)
+        if target is None:
+            yield wrong(field, f"names {_called(*key)}, which does not exist in the federation")
+        elif kind in _CARRIED and isinstance(target, Group) and target.kind == "address":
+            yield wrong(field, f"names {_called(*key)}, which holds addresses and no containers")
+    if isinstance(obj, Group) and obj.kind == "address":
+        for carried in _CARRIED:
+            if (carried, obj.name) in objects:
+                yield wrong("criteria", f"must select workloads: {_called(carried, obj.name)} is for them")
+
+
+def _called(kind: str, name: str) -> str:
+    return f"the {kind.replace('_', ' ')} {name!r}"
