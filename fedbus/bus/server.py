@@ -101,21 +101,21 @@ class EmbeddedServer:
         return self._settings.directory / "nats-server.conf"
 
     async def start(self) -> None:
-        """Start it and return once it takes clients.
+        """Start it, if it does not run, and return once it takes clients.
 
         A server that a killed master left behind on this directory is ended first.
         Raises Unavailable, with the server's own words, when it ends or does not answer in time, and
         ConfigError when there is no nats-server or the settings cannot be written.
         """
-        settings = self._settings
-        files.make_directory(settings.directory)
-        await _end_leftover(settings.pid_file, self.config_file, self._grace_seconds)
-        files.write(self.config_file, render(settings))
+        if self.pid is not None:
+            return
+        trust = self._prepare()
+        await _end_leftover(self._settings.pid_file, self.config_file, self._grace_seconds)
         self._process = await self._spawn()
         self._started_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._start_seconds):
-                await self._ready(self._process)
+                await self._ready(self._process, trust)
         except TimeoutError as error:
             await self.stop()
             raise self._failure(f"did not answer in {self._start_seconds:.0f} s") from error
@@ -183,6 +183,16 @@ class EmbeddedServer:
     ) -> None:
         await self.stop()
 
+    def _prepare(self) -> ssl.SSLContext:
+        """Write what the server reads; return whom a client of it trusts."""
+        files.make_directory(self._settings.directory)
+        for old in self._settings.directory.glob("*.ports"):  # of a server that crashed
+            old.unlink(missing_ok=True)
+        files.write(self.config_file, render(self._settings))
+        trust = ca.client_context(self._settings.certificate_file.read_bytes())
+        trust.check_hostname = False  # it may be known by any name; that it holds our key is enough
+        return trust
+
     async def _spawn(self) -> asyncio.subprocess.Process:
         program = self._binary or find_binary()
         with self._stderr_file.open("wb") as stderr:
@@ -196,10 +206,10 @@ class EmbeddedServer:
                 start_new_session=True,
             )
 
-    async def _ready(self, process: asyncio.subprocess.Process) -> None:
+    async def _ready(self, process: asyncio.subprocess.Process, trust: ssl.SSLContext) -> None:
         """Return when the server answers; raise Unavailable when it ends instead."""
         async with asyncio.TaskGroup() as group:
-            answered = group.create_task(self._answers(process.pid), name="bus server answers")
+            answered = group.create_task(self._answers(process.pid, trust), name="bus server answers")
             exited = group.create_task(process.wait(), name="bus server exits")
             await asyncio.wait({answered, exited}, return_when=asyncio.FIRST_COMPLETED)
             ready = answered.done()
@@ -208,9 +218,7 @@ class EmbeddedServer:
         if not ready:
             raise self._failure(f"ended with status {process.returncode}")
 
-    async def _answers(self, pid: int) -> None:
-        trust = ca.client_context(self._settings.chain_file.read_bytes())
-        trust.check_hostname = False  # it may be known by any name; that it holds our key is enough
+    async def _answers(self, pid: int, trust: ssl.SSLContext) -> None:
         delay = _FIRST_PROBE
         while not (
             self._port_known(pid) and await _greets(_reachable(self._settings.host), self.port, trust)
@@ -222,7 +230,7 @@ class EmbeddedServer:
         if self._settings.port != RANDOM_PORT:
             return True
         for path in self._settings.directory.glob(f"*_{pid}.ports"):
-            with contextlib.suppress(msgspec.DecodeError):  # not all of it is there yet
+            with contextlib.suppress(OSError, msgspec.DecodeError):  # not all of it is there yet
                 urls = msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]]).get("nats", [])
                 if urls and (port := urlsplit(urls[0]).port):
                     self._settings = msgspec.structs.replace(self._settings, port=port)

@@ -24,8 +24,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     directory: Path
     """Everything the server writes is below it."""
-    chain_file: Path
-    key_file: Path
+    certificate_file: Path
+    """The server's certificate, its CA and its key, as PEM in one file."""
     operator_jwt: str
     system_account: str
     accounts: Mapping[str, str]
@@ -99,8 +99,8 @@ def _listener(settings: ServerSettings) -> list[str]:
 def _tls(settings: ServerSettings) -> list[str]:
     return [
         "tls {",
-        f"  cert_file: {_quote(settings.chain_file)}",
-        f"  key_file: {_quote(settings.key_file)}",
+        f"  cert_file: {_quote(settings.certificate_file)}",
+        f"  key_file: {_quote(settings.certificate_file)}",
         # Without it nats-py takes a server that offers no TLS for an answer, and goes on in plain text.
         "  handshake_first: true",
         "  timeout: 5",

@@ -29,6 +29,7 @@ DAY: Final = 86_400.0
 # A certificate is valid from a day ago: a worker whose clock is behind can still connect.
 _BACKDATE: Final = DAY
 _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_KEY_MARKER: Final = b"-----BEGIN PRIVATE KEY-----"
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -38,10 +39,29 @@ class Issued:
     __slots__ = ("certificate", "chain_pem", "key_pem")
 
     def __init__(self, chain_pem: bytes, key_pem: bytes) -> None:
-        """Take a certificate, followed by those that lead to its CA, and its key."""
+        """Take a certificate, followed by those that lead to its CA, and its key.
+
+        Raises ConfigError when there is no certificate.
+        """
         self.chain_pem = chain_pem
         self.key_pem = key_pem
-        self.certificate = x509.load_pem_x509_certificates(chain_pem)[0]
+        try:
+            self.certificate = x509.load_pem_x509_certificates(chain_pem)[0]
+        except ValueError as error:
+            raise ConfigError("there is no PEM certificate", code="TLS_UNUSABLE") from error
+
+    @classmethod
+    def parse(cls, pem: bytes) -> Self:
+        """Take certificate and key from one file. Raises ConfigError when either is missing."""
+        chain, marker, key = pem.partition(_KEY_MARKER)
+        if not marker:
+            raise ConfigError("there is no PEM key", code="TLS_UNUSABLE")
+        return cls(chain, marker + key)
+
+    @property
+    def pem(self) -> bytes:
+        """Chain and key for one file; secret."""
+        return self.chain_pem + self.key_pem
 
     def expires(self) -> float:
         """When it ends, in seconds since 1970."""
@@ -62,11 +82,14 @@ class CertificateAuthority(Issued):
     __slots__ = ("_key",)
 
     def __init__(self, chain_pem: bytes, key_pem: bytes) -> None:
-        """Take the CA's certificate and key. Raises ConfigError when the key is not P-256."""
+        """Take the CA's certificate and key. Raises ConfigError when one is unusable."""
         super().__init__(chain_pem, key_pem)
-        key = serialization.load_pem_private_key(key_pem, password=None)
+        try:
+            key = serialization.load_pem_private_key(key_pem, password=None)
+        except ValueError:
+            raise ConfigError("the CA key is not a PEM key", code="TLS_UNUSABLE") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConfigError("the CA key is not an elliptic-curve key", code="CA_UNUSABLE")
+            raise ConfigError("the CA key is not an elliptic-curve key", code="TLS_UNUSABLE")
         self._key = key
 
     @classmethod

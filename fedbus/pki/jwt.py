@@ -178,7 +178,7 @@ def _scope(public_key: str, scope: Scope) -> Claims:
 def _decode_part(part: str) -> Claims:
     try:
         return msgspec.json.decode(_decode_base64(part), type=Claims)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter for bad UTF-8 in a string
         raise InvalidInput("the JWT does not hold JSON", code="JWT_MALFORMED") from error
 
 

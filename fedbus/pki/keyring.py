@@ -9,7 +9,7 @@
       scope-<role>.seed    signs the users of that role
       signing.key          signs events
       ca.pem ca.key        certificate authority
-      server.pem server.key    the server's certificate chain and key
+      server.pem           the server's certificate chain and key, in one file: a crash leaves no odd pair
       offline/             identity seeds of the operator and both accounts: nothing here reads them
 
 `offline/` is needed to replace a signing key, and for nothing else: move it to a safe place.
@@ -33,8 +33,7 @@ from fedbus.pki.roles import SCOPES, Role
 from fedbus.pki.signing import KEY_BYTES, Signer
 
 _INDEX: Final = "keyring.json"
-_SERVER_CHAIN: Final = "server.pem"
-_SERVER_KEY: Final = "server.key"
+_SERVER: Final = "server.pem"
 SYSTEM_ACCOUNT_NAME: Final = "SYS"
 
 
@@ -116,8 +115,10 @@ class Keyring:
                 operator_signing=KeyPair(_text(directory / "operator-signing.seed")),
                 scopes={role: KeyPair(_text(directory / f"scope-{role}.seed")) for role in SCOPES},
                 signer=Signer.parse(_text(directory / "signing.key")),
-                authority=CertificateAuthority(*_pair(directory, "ca.pem", "ca.key")),
-                server=Issued(*_pair(directory, _SERVER_CHAIN, _SERVER_KEY)),
+                authority=CertificateAuthority(
+                    (directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes()
+                ),
+                server=Issued.parse((directory / _SERVER).read_bytes()),
             )
         except FileNotFoundError as error:
             raise ConfigError(f"the keyring has no {error.filename}", code="KEYRING_UNUSABLE") from error
@@ -132,20 +133,15 @@ class Keyring:
         return self.authority.chain_pem
 
     @property
-    def server_chain_file(self) -> Path:
-        """The server's certificate and CA, for the server's configuration."""
-        return self.directory / _SERVER_CHAIN
-
-    @property
-    def server_key_file(self) -> Path:
-        """The server's key, for the server's configuration."""
-        return self.directory / _SERVER_KEY
+    def server_file(self) -> Path:
+        """The server's certificate, CA and key, for the server's configuration."""
+        return self.directory / _SERVER
 
     def account_jwt(self, revocations: Mapping[str, int], *, now: float) -> str:
         """Mint the federation's account JWT, to be pushed to `$SYS.REQ.CLAIMS.UPDATE`.
 
         `revocations` maps user public keys to a time in seconds: JWTs issued up to then are dead.
-        A server keeps the JWT with the later `now`, silently: never go back (see `not_before`).
+        A server keeps the JWT with the later `now`, and says nothing: never go back.
         """
         return jwt.account(
             name=self.federation_id,
@@ -189,7 +185,7 @@ class Keyring:
         if self.server.expires() - now > ca.RENEW_DAYS * ca.DAY and self.server.covers(hosts):
             return False
         self.server = self.authority.issue(hosts, now=now, randomness=randomness)
-        _write_server(self.directory, self.server)
+        files.write(self.server_file, self.server.pem)
         return True
 
     def __repr__(self) -> str:
@@ -230,20 +226,11 @@ def _make(
     files.write(directory / "signing.key", Signer(randomness(KEY_BYTES)).dump())
     files.write(directory / "ca.pem", authority.chain_pem)
     files.write(directory / "ca.key", authority.key_pem)
-    _write_server(directory, authority.issue(hosts, now=now, randomness=randomness))
+    files.write(directory / _SERVER, authority.issue(hosts, now=now, randomness=randomness).pem)
     offline = files.make_directory(directory / "offline")
     for name, keys in {"operator": operator, "account": account, "system-account": system_account}.items():
         files.write(offline / f"{name}.seed", keys.seed)
 
 
-def _write_server(directory: Path, server: Issued) -> None:
-    files.write(directory / _SERVER_KEY, server.key_pem)
-    files.write(directory / _SERVER_CHAIN, server.chain_pem)
-
-
 def _text(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
-
-
-def _pair(directory: Path, first: str, second: str) -> tuple[bytes, bytes]:
-    return (directory / first).read_bytes(), (directory / second).read_bytes()
