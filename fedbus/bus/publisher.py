@@ -5,6 +5,7 @@ it, so the headers are ours). Every message names the last sequence it expects o
 its event id as message id: whichever of two tries lands first, the other one cannot.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from fedbus.bus.topology import POLICY
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, TooLarge, Unavailable
 from fedbus.model.events import Event
-from fedbus.runtime import Clock, first
+from fedbus.runtime import Clock
 
 MAX_EVENTS = 1000
 """The most events in one atomic batch (the server's limit)."""
@@ -66,22 +67,25 @@ async def publish(
         try:
             live = connection()
             sent = True
-            return await _attempt(live, events, expected)
+            return await _attempt(live, events, expected, attempt)
         except (SequenceMismatch, TooLarge):
             raise
         except FedbusError as error:
+            if not sent:
+                raise
             if clock.monotonic() >= deadline:
-                if not sent:
-                    raise
                 raise OutcomeUnknown(
                     f"the bus did not say in time whether it took the change: {error.message}",
                     remedy="ask again with the idempotency key",
                 ) from error
-            await first(timeout=min(backoff.delay(attempt, clock.jitter(), cap=1.0), _TRY_SECONDS))
+            await asyncio.sleep(backoff.delay(attempt, clock.jitter(), cap=1.0))
 
 
-async def _attempt(connection: Connection, events: Sequence[Event], expected: Sequence[int]) -> list[int]:
+async def _attempt(
+    connection: Connection, events: Sequence[Event], expected: Sequence[int], attempt: int
+) -> list[int]:
     last = len(events)
+    batch = f"{events[0].id}.{attempt}"  # a batch left half sent keeps its id
     for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
         headers = event.headers() | {
             "Nats-Msg-Id": event.id,
@@ -89,7 +93,7 @@ async def _attempt(connection: Connection, events: Sequence[Event], expected: Se
             "Nats-Expected-Last-Subject-Sequence": str(before),
         }
         if last > 1:
-            headers |= {"Nats-Batch-Id": events[0].id, "Nats-Batch-Sequence": str(number)}
+            headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number == last:
                 headers["Nats-Batch-Commit"] = "1"
         if number in (1, last):

@@ -17,6 +17,8 @@ _PUT = (
     "INSERT OR REPLACE INTO objects (scope, kind, name, category, epoch, revision, version, seq, digest,"
     " deleted, changed_at, encoding, body, statement, signature) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+_COUNTED = f"(NOT deleted AND category <> '{subjects.CONTROL}')"
+"""What the digest is over: instructions to a cluster are no objects."""
 _OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
 
 
@@ -39,6 +41,17 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     body: bytes = b""
     id: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer to an idempotency key; it holds once its changeset is in the store."""
+
+    key: str
+    request: str
+    version: int
+    changeset: str
+    answer: bytes
+    at: float
 
 
 class ScopeFold:
@@ -82,12 +95,12 @@ class ScopeFold:
         self.epoch, self.version = max((self.epoch, self.version), (event.epoch, event.version))
 
     def _replace(self, a: subjects.Address, held: fold.Stamp | None, event: Event, seq: int) -> None:
-        if held is not None and not held.deleted:
+        if held is not None and not held.deleted and a.category != subjects.CONTROL:
             self.digest = digest.remove(
                 self.digest, digest.element(a.kind, a.name, held.revision, held.digest)
             )
             self.objects -= 1
-        if not event.deleted:
+        if not event.deleted and a.category != subjects.CONTROL:
             self.digest = digest.add(
                 self.digest, digest.element(a.kind, a.name, event.revision, event.digest)
             )
@@ -99,13 +112,14 @@ class ScopeFold:
     def sweep(self, keep: Collection[tuple[str, str]]) -> int:
         """Remove every object of the scope that is not in `keep` of (kind, name); return how many."""
         rows = self._connection.execute(
-            "SELECT kind, name, revision, digest, deleted FROM objects WHERE scope=?", (self.scope,)
+            f"SELECT kind, name, revision, digest, {_COUNTED} FROM objects WHERE scope=?",  # noqa: S608
+            (self.scope,),
         ).fetchall()
         gone = 0
-        for kind, name, revision, content, deleted in rows:
+        for kind, name, revision, content, counted in rows:
             if (kind, name) in keep:
                 continue
-            if not deleted:
+            if counted:
                 self.digest = digest.remove(self.digest, digest.element(kind, name, revision, content))
                 self.objects -= 1
                 gone += 1
@@ -154,7 +168,8 @@ class Transaction:
         """Return the state of a scope with digest and count computed anew from the rows."""
         total, count = 0, 0
         for kind, name, revision, content in self._connection.execute(
-            "SELECT kind, name, revision, digest FROM objects WHERE scope=? AND NOT deleted", (scope,)
+            f"SELECT kind, name, revision, digest FROM objects WHERE scope=? AND {_COUNTED}",  # noqa: S608
+            (scope,),
         ):
             total += digest.element(kind, name, revision, content)
             count += 1
@@ -197,7 +212,7 @@ class Transaction:
     def objects(self, scope: str, kind: str | None = None) -> list[StoredObject]:
         """Return the objects of a scope, or of one kind in it, by kind and name; not the deleted."""
         rows = self._connection.execute(
-            f"SELECT {_OBJECT} FROM objects WHERE scope=? AND NOT deleted AND kind=ifnull(?, kind)"  # noqa: S608
+            f"SELECT {_OBJECT} FROM objects WHERE scope=? AND {_COUNTED} AND kind=ifnull(?, kind)"  # noqa: S608
             " ORDER BY kind, name",
             (scope, kind),
         )
@@ -207,7 +222,8 @@ class Transaction:
         """Return how many objects of each kind a scope has."""
         return dict(
             self._connection.execute(
-                "SELECT kind, count(*) FROM objects WHERE scope=? AND NOT deleted GROUP BY kind", (scope,)
+                f"SELECT kind, count(*) FROM objects WHERE scope=? AND {_COUNTED} GROUP BY kind",  # noqa: S608
+                (scope,),
             ).fetchall()
         )
 

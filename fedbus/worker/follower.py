@@ -1,0 +1,172 @@
+"""The follower: keeps one scope of the store equal to what the master has published.
+
+Two modes. *Following* reads on from the stored position. A *snapshot* reads the last message of every
+object; what it did not bring may be swept, but only on the master's signed checkpoint with the digest
+that remains: an empty or restored stream by itself never deletes anything (guarantee 9).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from fedbus.bus.reader import Reader
+from fedbus.bus.session import Connection, Message
+from fedbus.core import digest
+from fedbus.model.events import Event
+from fedbus.model.federation import Checkpoint, ScopeState
+from fedbus.runtime import Clock, first
+from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
+from fedbus.worker.folding import Folded, Folder, Item
+
+log = structlog.get_logger(__name__)
+
+SNAPSHOT_INTERVAL = 5.0
+"""The fewest seconds between two snapshots that a wrong digest asks for."""
+
+Applied = Callable[[Folded], Awaitable[None]]
+Control = Callable[[Event], Awaitable[None]]
+
+
+class Follower:
+    """Follows one scope; `attach` it to each session in turn."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        folder: Folder,
+        consumer: str,
+        stream: str,
+        filter_subject: str,
+        clock: Clock,
+        on_applied: Applied,
+        on_control: Control,
+    ) -> None:
+        self.scope = folder.scope
+        self._database, self._folder, self._clock = database, folder, clock
+        self._consumer, self._stream, self._filter = consumer, stream, filter_subject
+        self._on_applied, self._on_control = on_applied, on_control
+        self._rewind = asyncio.Event()
+        self._from_nothing = False
+        self._snapshot: set[tuple[str, str]] | None = None
+        self._caught_up = False
+        self._tail: list[Item] = []
+        self._last_snapshot = float("-inf")
+        self._checkpoint: Checkpoint | None = None
+
+    async def follow(self, connection: Connection) -> None:
+        """Read for ever on one session. Raises Unavailable when it ends."""
+        while True:
+            self._rewind.clear()
+            reader = Reader(connection, self._stream, self._consumer, self._filter)
+            await self._attach(reader)
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(reader.run(self._handle), name=f"read {self.scope}")
+                await first(asyncio.wait([reading]), self._rewind.wait())
+                reading.cancel()
+
+    async def _attach(self, reader: Reader) -> None:
+        state = await self._database.read(lambda tx: tx.scope(self.scope))
+        self._tail = []
+        if self._from_nothing or state.seq == 0:
+            self._snapshot = set()
+            self._last_snapshot = self._clock.monotonic()
+            await self._database.write(self._unplace)
+        else:
+            self._snapshot = None
+        pending = await reader.attach(None if self._snapshot is not None else state.seq)
+        self._from_nothing = False
+        self._caught_up = pending == 0
+        log.info(
+            "following",
+            scope=self.scope,
+            after=state.seq,
+            pending=pending,
+            snapshot=self._snapshot is not None,
+        )
+        if self._caught_up and self._checkpoint is not None:
+            await self.check(self._checkpoint)
+
+    def _unplace(self, tx: Transaction) -> None:
+        """Begin a snapshot: sequences of the old stream mean nothing in the new one."""
+        fold = tx.folding(self.scope)
+        fold.seq = 0
+        fold.save()
+
+    async def _handle(self, messages: Sequence[Message]) -> None:
+        at = self._clock.stamp()
+        snapshot = self._snapshot is not None and not self._caught_up
+        tail = self._tail
+        folded = await self._database.write(
+            lambda tx: self._folder.fold(tx, tail, messages, at=at, snapshot=snapshot)
+        )
+        self._tail = folded.tail
+        if self._snapshot is not None:
+            self._snapshot.update(folded.seen)
+        caught_up_now = messages[-1].pending == 0 and not self._caught_up
+        self._caught_up = self._caught_up or caught_up_now
+        await self._on_applied(folded)
+        for event in folded.controls:
+            await self._on_control(event)
+        if caught_up_now and self._checkpoint is not None:
+            await self.check(self._checkpoint)
+
+    def rewind(self) -> None:
+        """Read everything again, from a snapshot."""
+        self._from_nothing = True
+        self._rewind.set()
+
+    async def check(self, checkpoint: Checkpoint) -> None:
+        """Compare what is held with the master's signed head, and act on a difference.
+
+        An older checkpoint than the last one is ignored: a replayed one says nothing new.
+        """
+        head = checkpoint.scopes.get(self.scope)
+        if head is None or (self._checkpoint and checkpoint.epoch < self._checkpoint.epoch):
+            return
+        self._checkpoint = checkpoint
+        state = await self._database.read(lambda tx: tx.scope(self.scope))
+        if self._snapshot is not None:
+            if self._caught_up:
+                await self._finish_snapshot(checkpoint.epoch, head)
+            return
+        replaced = checkpoint.epoch > state.epoch or head.seq < state.seq
+        drifted = head.version == state.version and head.digest != state.digest
+        if replaced or drifted:
+            self._again("stream replaced" if replaced else "digest differs")
+
+    async def _finish_snapshot(self, epoch: int, head: ScopeState) -> None:
+        keep = self._snapshot
+        assert keep is not None  # noqa: S101 - the caller looked
+        state = await self._database.write(lambda tx: _sweep(tx, self.scope, keep, epoch, head))
+        if state is not None:
+            self._snapshot = None
+            await self._on_applied(Folded(state=state))
+        elif not await self._database.read(lambda tx: tx.scope(self.scope).version < head.version):
+            self._again("digest differs after a snapshot")
+
+    def _again(self, reason: str) -> None:
+        if self._clock.monotonic() - self._last_snapshot >= SNAPSHOT_INTERVAL:
+            log.warning("snapshot_needed", scope=self.scope, reason=reason)
+            self.rewind()
+
+
+def _sweep(
+    tx: Transaction, scope: str, keep: set[tuple[str, str]], epoch: int, head: ScopeState
+) -> ScopeState | None:
+    """Delete what the snapshot did not bring, if the master's digest says that this is the truth."""
+    total = 0
+    for item in tx.objects(scope):
+        if (item.kind, item.name) in keep:
+            total += digest.element(item.kind, item.name, item.revision, item.digest)
+    if digest.add(digest.EMPTY, total) != head.digest:
+        return None
+    fold = tx.folding(scope)
+    swept = fold.sweep(keep)
+    fold.epoch, fold.version = max((fold.epoch, fold.version), (epoch, head.version))
+    fold.seq = max(fold.seq, head.seq) if fold.epoch == epoch else fold.seq
+    if swept:
+        log.warning("swept", scope=scope, objects=swept)
+    return fold.save()
