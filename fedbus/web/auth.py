@@ -92,6 +92,7 @@ class Authenticator:
 
     def __init__(self, data_dir: Path, *, clock: Callable[[], float]) -> None:
         self._clock = clock
+        files.make_directory(data_dir)
         self._password_file = data_dir / "auth.json"
         self.api_key_file = data_dir / "api-key"
         self._api_key = _read(self.api_key_file)

@@ -1,0 +1,128 @@
+"""NeuVector's paths over a store that is a dictionary."""
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+
+from fedbus.model.objects import StoredObject
+from fedbus.model.policy import KINDS
+from fedbus.web.app import new_app
+from fedbus.web.policy_reads import PATHS, routes
+
+from .conftest import Serve
+
+
+class Reader:
+    """Holds one object of each kind, and three rules whose rank is not their id's order."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], dict[str, StoredObject]] = {}
+        for kind in KINDS:
+            self.put("fed", kind, "default" if kind == "admission_state" else "fed.a", {"name": "fed.a"})
+        self.held["fed", "network_rule"] = {}
+        for number, rank in ((100001, "m"), (100002, "a"), (100003, "z")):
+            self.put("fed", "network_rule", str(number), {"id": number, "rank": rank})
+        self.put("local", "group", "b", {"name": "b"})
+
+    def put(self, scope: str, kind: str, name: str, payload: dict[str, object]) -> None:
+        stored = StoredObject(
+            scope="all", kind=kind, name=name, epoch=1, revision=4, version=9, digest="",
+            payload=msgspec.json.encode(payload),
+        )  # fmt: skip
+        self.held.setdefault((scope, kind), {})[name] = stored
+
+    async def objects(self, scope: str, kind: str) -> list[StoredObject]:
+        return list(self.held.get((scope, kind), {}).values())
+
+    async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
+        return self.held.get((scope, kind), {}).get(name)
+
+
+async def served(serve: Serve, *, read_only: bool = True) -> ClientSession:
+    app = new_app()
+    app.add_routes(routes(Reader(), read_only=read_only))
+    return await serve(app)
+
+
+async def get(client: ClientSession, path: str) -> dict[str, object]:
+    async with client.get(path) as answer:
+        assert answer.status == 200, path
+        found: dict[str, object] = await answer.json()
+        return found
+
+
+def test_every_kind_can_be_read() -> None:
+    assert set(PATHS) | {"webhook", "admission_state"} == set(KINDS)
+
+
+async def test_lists_and_items_have_neuvectors_shapes(serve: Serve) -> None:
+    client = await served(serve)
+    for kind, paths in PATHS.items():
+        if kind == "network_rule":
+            continue
+        found = await get(client, paths.list_path + "?scope=fed")
+        assert found == {paths.list_key: [{"name": "fed.a"}], "revisions": {"fed.a": 4}}
+        item = await get(client, paths.item_path.format(name="fed.a"))
+        assert item == {paths.item_key: {"name": "fed.a"}}
+
+    assert await get(client, "/v1/admission/state?scope=fed") == {"state": {"name": "fed.a"}}
+    assert await get(client, "/v1/system/config?scope=fed") == {
+        "fed_config": {"webhooks": [{"name": "fed.a"}], "revisions": {"fed.a": 4}}
+    }
+
+
+async def test_ordered_kinds_come_by_rank(serve: Serve) -> None:
+    found = await get(await served(serve), "/v1/policy/rule?scope=fed")
+
+    assert [rule["id"] for rule in found["rules"]] == [100002, 100001, 100003]  # type: ignore[attr-defined]
+
+
+async def test_scopes_are_kept_apart_and_without_one_federated_come_first(serve: Serve) -> None:
+    client = await served(serve)
+
+    assert (await get(client, "/v1/group?scope=local"))["groups"] == [{"name": "b"}]
+    assert (await get(client, "/v1/group"))["groups"] == [{"name": "fed.a"}, {"name": "b"}]
+    async with client.get("/v1/group/b?scope=fed") as answer:
+        assert answer.status == 404
+    async with client.get("/v1/group?scope=both") as answer:
+        assert answer.status == 422
+
+
+async def test_an_item_carries_its_revision(serve: Serve) -> None:
+    client = await served(serve)
+
+    async with client.get("/v1/group/fed.a") as answer:
+        assert answer.headers["ETag"] == '"1.4"'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/group/fed.a", None),
+        ("DELETE", "/v1/policy/rule/100001", None),
+        ("PATCH", "/v1/policy/rule?scope=fed", {"rules": []}),
+        ("POST", "/v1/group", {"config": {"name": "fed.b", "cfg_type": "federal"}}),
+        ("PATCH", "/v1/policy/rule", {"insert": {"after": 0, "rules": [{"id": 100009}]}}),
+        ("PATCH", "/v1/policy/rule", {"delete": [100001]}),
+        ("POST", "/v1/system/config/webhook", {"config": {"name": "fed.hook"}}),
+    ],
+)
+async def test_a_write_to_a_federated_object_on_a_worker_is_a_403(
+    serve: Serve, method: str, path: str, body: object
+) -> None:
+    client = await served(serve)
+
+    async with client.request(method, path, json=body) as answer:
+        found = await answer.json(content_type=None)
+
+    assert (answer.status, found["reason"], found["code"]) == (403, "FEDERATED_READ_ONLY", 46)
+
+
+async def test_other_writes_say_where_policy_is_written(serve: Serve) -> None:
+    worker, master = await served(serve), await served(serve, read_only=False)
+
+    async with worker.patch("/v1/group/b", json={"config": {"name": "b"}}) as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    async with master.delete("/v1/group/fed.a") as answer:
+        assert answer.status == 405
+        assert "/v1/fed/apply" in (await answer.json(content_type=None))["message"]
