@@ -54,12 +54,15 @@ async def publish(
     connection: Callable[[], Connection],
     clock: Clock,
     deadline: float,
+    *,
+    tag: str = "",
 ) -> list[int]:
     """Publish a changeset and return the stream sequence of each event.
 
     `expected` has the last sequence of each event's subject, 0 for a new subject; `deadline` is on the
-    monotonic clock. Raises Unavailable when nothing was sent, OutcomeUnknown when something may have
-    been, SequenceMismatch and TooLarge when the bus refused it.
+    monotonic clock; `tag` makes the message ids of a deliberate repetition new. Raises Unavailable when
+    nothing was sent, OutcomeUnknown when something may have been, SequenceMismatch and TooLarge when the
+    bus refused it.
     """
     attempt, sent = 0, False
     while True:
@@ -67,7 +70,7 @@ async def publish(
         try:
             live = connection()
             sent = True
-            return await _attempt(live, events, expected, attempt)
+            return await _attempt(live, events, expected, f"{tag}.{attempt}")
         except (SequenceMismatch, TooLarge):
             raise
         except FedbusError as error:
@@ -82,13 +85,14 @@ async def publish(
 
 
 async def _attempt(
-    connection: Connection, events: Sequence[Event], expected: Sequence[int], attempt: int
+    connection: Connection, events: Sequence[Event], expected: Sequence[int], tag: str
 ) -> list[int]:
     last = len(events)
-    batch = f"{events[0].id}.{attempt}"  # a batch left half sent keeps its id
+    batch = f"{events[0].id}{tag}"  # a batch left half sent keeps its id
+    repetition = tag.rpartition(".")[0]
     for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
         headers = event.headers() | {
-            "Nats-Msg-Id": event.id,
+            "Nats-Msg-Id": event.id + repetition,
             "Nats-Expected-Stream": POLICY,
             "Nats-Expected-Last-Subject-Sequence": str(before),
         }

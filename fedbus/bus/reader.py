@@ -6,7 +6,8 @@ the reader's own stored position is the truth, and every session makes the consu
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -101,6 +102,12 @@ class Reader:
         Raises Unavailable when the session or the consumer is gone; whatever `handle` raises goes
         through, and its batch is not acknowledged.
         """
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                await handle(batch)
+
+    async def batches(self) -> AsyncGenerator[list[Message], None]:
+        """Yield batches in stream order; asking for the next one acknowledges the last. As `run`."""
         inbox = self._connection.new_inbox()
         async with self._connection.subscription(inbox, self._receive):
             self._wanted = 0
@@ -108,7 +115,7 @@ class Reader:
                 await self._pull(inbox)
                 batch = await self._next()
                 if batch:
-                    await handle(batch)
+                    yield batch
                     await self._connection.publish(batch[-1].reply, b"")
 
     async def _receive(self, message: Message) -> None:

@@ -282,19 +282,30 @@ class Transaction:
 
     # the rest
 
-    def answer(self, key: str) -> tuple[str, bytes] | None:
-        """Return the (request digest, answer) that an idempotency key already has."""
-        row: tuple[str, bytes] | None = self._connection.execute(
-            "SELECT request, answer FROM answers WHERE key=?", (key,)
+    def answer(self, key: str) -> Answer | None:
+        """Return what an idempotency key was answered, or would have been."""
+        row = self._connection.execute(
+            "SELECT key, request, version, changeset, answer, at FROM answers WHERE key=?", (key,)
         ).fetchone()
-        return row
+        return Answer(*row) if row else None
 
-    def remember_answer(self, key: str, request: str, answer: bytes, at: float, keep_seconds: float) -> None:
+    def remember_answer(self, answer: Answer, keep_seconds: float = 86_400.0) -> None:
         """Remember the answer to an idempotency key, and forget those older than `keep_seconds`."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", (key, request, answer, at)
+            "INSERT OR REPLACE INTO answers (key, request, version, changeset, answer, at)"
+            " VALUES (?,?,?,?,?,?)",
+            msgspec.structs.astuple(answer),
         )
-        self._connection.execute("DELETE FROM answers WHERE at < ?", (at - keep_seconds,))
+        self._connection.execute("DELETE FROM answers WHERE at < ?", (answer.at - keep_seconds,))
+
+    def has_changeset(self, version: int, changeset: str) -> bool:
+        """Tell whether the changeset was folded: a later one may have replaced its objects since."""
+        (newest,) = self._connection.execute("SELECT ifnull(max(version), 0) FROM scopes").fetchone()
+        rows = self._connection.execute(
+            "SELECT statement FROM objects WHERE version=?", (version,)
+        ).fetchall()
+        wanted = f"ce-fbchangeset:{changeset}\n".encode()
+        return any(wanted in bytes(row[0]) for row in rows) or (not rows and newest > version)
 
     def audit(self, record: AuditRecord) -> None:
         """Append to this daemon's own audit log."""

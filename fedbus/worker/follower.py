@@ -68,7 +68,7 @@ class Follower:
                 reading.cancel()
 
     async def _attach(self, reader: Reader) -> None:
-        state = await self._database.read(lambda tx: tx.scope(self.scope))
+        state = await self._state()
         self._tail = []
         if self._from_nothing or state.seq == 0:
             self._snapshot = set()
@@ -121,31 +121,34 @@ class Follower:
     async def check(self, checkpoint: Checkpoint) -> None:
         """Compare what is held with the master's signed head, and act on a difference.
 
-        An older checkpoint than the last one is ignored: a replayed one says nothing new.
+        An older checkpoint than the last one is ignored: a replayed one says nothing new. One that does
+        not speak of this scope still tells whether the stream was replaced (a raised epoch).
         """
-        head = checkpoint.scopes.get(self.scope)
-        if head is None or (self._checkpoint and checkpoint.epoch < self._checkpoint.epoch):
+        if self._checkpoint and checkpoint.epoch < self._checkpoint.epoch:
             return
         self._checkpoint = checkpoint
-        state = await self._database.read(lambda tx: tx.scope(self.scope))
+        head = checkpoint.scopes.get(self.scope)
+        state = await self._state()
         if self._snapshot is not None:
             if self._caught_up:
                 await self._finish_snapshot(checkpoint.epoch, head)
-            return
-        replaced = checkpoint.epoch > state.epoch or head.seq < state.seq
-        drifted = head.version == state.version and head.digest != state.digest
-        if replaced or drifted:
-            self._again("stream replaced" if replaced else "digest differs")
+        elif checkpoint.epoch > state.epoch or (head is not None and head.seq < state.seq):
+            self._again("stream replaced")
+        elif head is not None and head.version == state.version and head.digest != state.digest:
+            self._again("digest differs")
 
-    async def _finish_snapshot(self, epoch: int, head: ScopeState) -> None:
+    async def _finish_snapshot(self, epoch: int, head: ScopeState | None) -> None:
         keep = self._snapshot
         assert keep is not None  # noqa: S101 - the caller looked
         state = await self._database.write(lambda tx: _sweep(tx, self.scope, keep, epoch, head))
         if state is not None:
             self._snapshot = None
             await self._on_applied(Folded(state=state))
-        elif not await self._database.read(lambda tx: tx.scope(self.scope).version < head.version):
+        elif head is not None and head.version <= (await self._state()).version:
             self._again("digest differs after a snapshot")
+
+    async def _state(self) -> ScopeState:
+        return await self._database.read(lambda tx: tx.scope(self.scope))
 
     def _again(self, reason: str) -> None:
         if self._clock.monotonic() - self._last_snapshot >= SNAPSHOT_INTERVAL:
@@ -154,19 +157,22 @@ class Follower:
 
 
 def _sweep(
-    tx: Transaction, scope: str, keep: set[tuple[str, str]], epoch: int, head: ScopeState
+    tx: Transaction, scope: str, keep: set[tuple[str, str]], epoch: int, head: ScopeState | None
 ) -> ScopeState | None:
-    """Delete what the snapshot did not bring, if the master's digest says that this is the truth."""
-    total = 0
-    for item in tx.objects(scope):
-        if (item.kind, item.name) in keep:
-            total += digest.element(item.kind, item.name, item.revision, item.digest)
-    if digest.add(digest.EMPTY, total) != head.digest:
-        return None
+    """Delete what the snapshot did not bring, if the master's digest says that this is the truth.
+
+    Returns None, and deletes nothing, if it does not; without a head nothing is deleted either.
+    """
     fold = tx.folding(scope)
-    swept = fold.sweep(keep)
-    fold.epoch, fold.version = max((fold.epoch, fold.version), (epoch, head.version))
-    fold.seq = max(fold.seq, head.seq) if fold.epoch == epoch else fold.seq
-    if swept:
-        log.warning("swept", scope=scope, objects=swept)
+    if head is not None:
+        total = 0
+        for item in tx.objects(scope):
+            if (item.kind, item.name) in keep:
+                total += digest.element(item.kind, item.name, item.revision, item.digest)
+        if digest.add(digest.EMPTY, total) != head.digest:
+            return None
+        if swept := fold.sweep(keep):
+            log.warning("swept", scope=scope, objects=swept)
+        fold.version = max(fold.version, head.version)
+    fold.epoch = max(fold.epoch, epoch)
     return fold.save()

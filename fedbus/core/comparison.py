@@ -1,0 +1,65 @@
+"""Stream against store: which of the two durable copies is poorer, and in what (guarantee 1)."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from fedbus.model import subjects
+from fedbus.model.events import Event
+
+
+class OnStream(msgspec.Struct, frozen=True):
+    """The last message of a subject; `event` is None if the federation did not sign it."""
+
+    seq: int
+    event: Event | None
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """What has to be done to make both copies equal."""
+
+    fold: list[tuple[Event, int]] = []
+    """The stream has these and the store has not: a crash between publish and fold, or a lost store."""
+    moved: list[tuple[Event, int]] = []
+    """Both have these; the stream has them at this sequence."""
+    covered: list[tuple[Event, int]] = []
+    """The store has these, on the stream something foreign stands above them, at this sequence."""
+    lost: list[Event] = []
+    """The store has these and the stream lost them."""
+    foreign: dict[str, int] = {}
+    """Every subject whose last message is not ours, with its sequence."""
+
+
+def compare(held: Iterable[tuple[Event, int]], stream: Mapping[str, OnStream]) -> Comparison:
+    """Compare every object's newest version in the store with the last message of its subject."""
+    result = Comparison()
+    for subject, found in stream.items():
+        if found.event is None:
+            result.foreign[subject] = found.seq
+    seen = set()
+    for event, seq in held:
+        seen.add(event.subject)
+        _compare_one(result, event, seq, stream.get(event.subject))
+    for subject, found in stream.items():
+        if subject not in seen and found.event is not None:
+            result.fold.append((found.event, found.seq))
+    result.fold.sort(key=lambda pair: (pair[0].version, pair[1]))
+    return result
+
+
+def _compare_one(result: Comparison, event: Event, seq: int, found: OnStream | None) -> None:
+    if event.address.category == subjects.CONTROL:
+        return  # an instruction is over once it was read: nobody misses it
+    if found is None:
+        result.lost.append(event)
+        return
+    if found.event is None:
+        result.covered.append((event, found.seq))
+        return
+    there, here = (found.event.epoch, found.event.revision), (event.epoch, event.revision)
+    if there > here:
+        result.fold.append((found.event, found.seq))
+    elif there < here or found.event.digest != event.digest:
+        result.lost.append(event)
+    elif found.seq != seq:
+        result.moved.append((event, found.seq))

@@ -1,0 +1,154 @@
+"""The live summary: what is known of a cluster, as separate facts, and NeuVector's word for them.
+
+A status is never inferred from silence or from a request for nothing new: `synced` needs the worker's
+own digest at the head (guarantee 7), and a stale row says since when it is stale.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from fedbus.model.federation import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    Cluster,
+    Heartbeat,
+    Link,
+    ScopeState,
+    SummaryRow,
+    Sync,
+    Versions,
+    VersionState,
+)
+
+STALE_AFTER = 3
+"""Heartbeats missed until a link is stale; twice as many until it is offline."""
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """The last heartbeat of a cluster, when it was received (monotonic and Unix), and its skew."""
+
+    heartbeat: Heartbeat
+    monotonic: float
+    at: float
+    skew: float
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A version of a scope, the digest at it and when it was written (Unix seconds)."""
+
+    version: int
+    digest: str
+    at: float
+
+
+def link_state(age: float | None, interval: float, *, stopping: bool) -> str:
+    """Return online, stale, offline or never from the age of the last heartbeat in seconds."""
+    if age is None:
+        return "never"
+    if stopping or age > 2 * STALE_AFTER * interval:
+        return "offline"
+    return "stale" if age > STALE_AFTER * interval else "online"
+
+
+def next_change(age: float, interval: float) -> float | None:
+    """Return in how many seconds silence alone changes the link; None when it will not any more."""
+    for limit in (STALE_AFTER * interval, 2 * STALE_AFTER * interval):
+        if age <= limit:
+            return limit - age
+    return None
+
+
+def sync_of(held: dict[str, ScopeState], heads: dict[str, Sequence[Head]], now: float) -> Sync:
+    """Compare what a worker holds with the master's heads, scope by scope; the worst one counts.
+
+    `heads` has the remembered versions of each scope that the cluster should hold, oldest first.
+    """
+    applied = max((s.version for s in held.values()), default=0)
+    newest = max((h[-1].version for h in heads.values() if h), default=0)
+    lag_versions, oldest, equal = 0, now, True
+    for scope, known in heads.items():
+        state = held.get(scope, ScopeState())
+        behind = [h for h in known if h.version > state.version]
+        lag_versions += len(behind)
+        if behind:
+            oldest = min(oldest, behind[0].at)
+        elif known and known[-1].digest != state.digest:
+            equal = False
+        equal = equal and _digest_at(known, state)
+    state_word = "syncing" if lag_versions else ("synced" if equal else "out_of_sync")
+    if lag_versions and not equal:
+        state_word = "out_of_sync"
+    return Sync(
+        state=state_word,  # type: ignore[arg-type]
+        applied_version=applied,
+        head_version=newest,
+        lag_versions=lag_versions,
+        lag_seconds=round(max(0.0, now - oldest), 3) if lag_versions else 0.0,
+        digests_equal=equal,
+    )
+
+
+def _digest_at(known: Sequence[Head], state: ScopeState) -> bool:
+    """Tell whether the digest a worker has is the one the master had at the same version."""
+    same = [h.digest for h in known if h.version == state.version]
+    return not same or same[0] == state.digest
+
+
+def compatible(versions: Versions) -> bool:
+    """Tell whether a daemon's protocol range overlaps with ours."""
+    return versions.protocol_min <= PROTOCOL_MAX and versions.protocol_max >= PROTOCOL_MIN
+
+
+def status_word(link: str, sync: str, membership: str, versions: Versions) -> str:
+    """Return NeuVector's status for the fields beside it (its table of statuses is the vocabulary)."""
+    if membership != "joined":
+        return "left" if membership == "left" else "kicked"
+    if link == "never":
+        return "joined"
+    if link == "offline":
+        return "disconnected"
+    if versions.protocol_max < PROTOCOL_MIN:
+        return "joint_upgrade_required"
+    if versions.protocol_min > PROTOCOL_MAX:
+        return "joint_version_too_new"
+    return "connected" if sync == "unknown" else sync
+
+
+def row(
+    cluster: Cluster,
+    heard: Heard | None,
+    heads: dict[str, Sequence[Head]],
+    *,
+    now: float,
+    monotonic: float,
+    interval: float,
+    since: str,
+) -> SummaryRow:
+    """Return the summary row of one cluster; `since` is when its link state last changed."""
+    age = None if heard is None else max(0.0, monotonic - heard.monotonic)
+    link = link_state(age, interval, stopping=heard is not None and heard.heartbeat.stopping)
+    versions = heard.heartbeat.versions if heard else cluster.versions
+    sync = sync_of(heard.heartbeat.scopes, heads, now) if heard else Sync(state="unknown")
+    return SummaryRow(
+        id=cluster.id,
+        name=cluster.name,
+        role="joint",
+        link=Link(state=link, since=since),  # type: ignore[arg-type]
+        sync=sync,
+        version=VersionState(
+            fedbus=versions.fedbus,
+            protocol_min=versions.protocol_min,
+            protocol_max=versions.protocol_max,
+            compatible=compatible(versions),
+        ),
+        membership=cluster.state,
+        status=status_word(link, sync.state, cluster.state, versions),
+        labels=cluster.labels,
+        last_heartbeat_age_seconds=None if age is None else round(age, 3),
+        counts=heard.heartbeat.counts if heard else {},
+        skew_seconds=round(heard.skew, 3) if heard else None,
+        quarantined=heard.heartbeat.quarantined if heard else 0,
+        joined_at=cluster.joined_at,
+        rest_info=cluster.rest,
+    )

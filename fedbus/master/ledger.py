@@ -1,0 +1,290 @@
+"""The ledger: the one way anything federated is written (guarantee 1).
+
+A write is planned against the store, signed, published as one atomic changeset, folded into the store,
+and only then answered. Policy and the master's own records (clusters, tokens) go the same way, so the
+stream and the store each hold everything that was ever acknowledged.
+"""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+
+from fedbus.bus import publisher
+from fedbus.bus.session import Connection
+from fedbus.errors import Conflict, InvalidInput, Unavailable
+from fedbus.model import codec, events, subjects
+from fedbus.model.events import Event
+from fedbus.pki.signing import Signer
+from fedbus.pki.verification import source
+from fedbus.runtime import Clock
+from fedbus.store.database import Database
+from fedbus.store.transaction import Answer, Transaction
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 8.0
+"""How long a write waits for the bus to say whether it has it."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One object to write; `payload` None deletes it, `revision` is the one the caller expects."""
+
+    scope: str
+    category: str
+    kind: str
+    name: str
+    payload: bytes | None
+    revision: int | None = None
+    document: int | None = None
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one change."""
+
+    kind: str
+    name: str
+    op: str
+    revision: int
+    document: int | None = None
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """An acknowledged changeset; `version` is the federation's after it."""
+
+    changeset: str
+    epoch: int
+    version: int
+    changes: list[Changed]
+
+
+Plan = Callable[[Transaction], Sequence[Change]]
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A planned changeset: its events, the sequence expected below each, and the answer to give."""
+
+    events: list[Event]
+    expected: list[int]
+    committed: Committed
+
+
+class Ledger:
+    """Serialises every write of one master."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        signer: Signer,
+        federation_id: str,
+        connection: Callable[[], Connection],
+        clock: Clock,
+        on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
+    ) -> None:
+        self.database, self.clock = database, clock
+        self._signer, self._federation_id = signer, federation_id
+        self._connection, self._on_committed = connection, on_committed
+        self._lock = asyncio.Lock()
+        self._in_step = False
+        self.epoch = 1
+        self.foreign: dict[str, int] = {}
+        """Sequences of messages that are not ours, by subject: what a write there must expect."""
+        self.recover: Callable[[], Awaitable[None]]
+
+    async def synchronise(self) -> None:
+        """Compare stream and store before the next write; called for every new bus session."""
+        async with self._lock:
+            self._in_step = False
+            await self._recover()
+
+    async def commit(self, plan: Plan, *, key: str = "", request: str = "") -> Committed:
+        """Write one changeset: all of it or nothing.
+
+        With an idempotency `key` the same request (its digest is `request`) gets the same answer for a
+        day, see `answered`. Raises what `plan` raises, Conflict for a stale revision, Unavailable when
+        nothing was written, and publisher.OutcomeUnknown (with the key to ask again with) when that
+        could not be found out.
+        """
+        async with self._lock:
+            if not self._in_step:
+                await self._recover()
+            try:
+                return await self._commit(plan, key, request)
+            except publisher.SequenceMismatch:
+                # Something that is not ours stands on a subject: find out what, and plan again.
+                log.warning("stream_differs")
+                await self._recover()
+                return await self._commit(plan, key, request)
+
+    async def _recover(self) -> None:
+        self._in_step = False
+        await self.recover()
+        self._in_step = True
+
+    async def _commit(self, plan: Plan, key: str, request: str) -> Committed:
+        draft = await self.database.read(lambda tx: self.draft(tx, plan(tx)))
+        if not draft.events:
+            return draft.committed
+        if key:
+            await self._remember(key, request, draft)
+        self._in_step = False
+        deadline = self.clock.monotonic() + PUBLISH_SECONDS
+        try:
+            sequences = await publisher.publish(
+                draft.events, draft.expected, self._connection, self.clock, deadline
+            )
+        except publisher.OutcomeUnknown as error:
+            error.idempotency_key = key or draft.committed.changeset
+            await self._remember(error.idempotency_key, request, draft)
+            raise
+        except Unavailable:
+            self._in_step = True  # nothing was sent
+            raise
+        await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+        self._in_step = True
+        await self._on_committed(draft.committed, draft.events)
+        return draft.committed
+
+    async def answered(self, key: str, request: str) -> Committed | None:
+        """Return the answer an idempotency key already has, once its changeset is known to be in.
+
+        Raises InvalidInput if the key was used for another request, Unavailable as `commit`.
+        """
+        known = await self.database.read(lambda tx: tx.answer(key))
+        if known is None:
+            return None
+        if request and known.request and known.request != request:
+            raise InvalidInput("this idempotency key belongs to another request", code="KEY_REUSED")
+        async with self._lock:
+            if not self._in_step:
+                await self._recover()
+            there = await self.database.read(lambda tx: tx.has_changeset(known.version, known.changeset))
+        return codec.decode(known.answer, Committed) if there else None
+
+    async def _remember(self, key: str, request: str, draft: Draft) -> None:
+        done = draft.committed
+        answer = Answer(key, request, done.version, done.changeset, codec.encode(done), self.clock.now())
+        await self.database.write(lambda tx: tx.remember_answer(answer))
+
+    def draft(
+        self, tx: Transaction, changes: Sequence[Change], *, epoch: int = 0, keep_revisions: bool = False
+    ) -> Draft:
+        """Turn changes into signed events; what would change nothing gets none.
+
+        A rewritten stream (`epoch` given) keeps every object's revision, since its content is the same.
+        """
+        changeset = self.clock.random_bytes(16).hex()
+        version = 1 + max((s.version for s in tx.scopes().values()), default=0)
+        planned: list[tuple[Change, int]] = []
+        done: list[Changed] = []
+        for change in changes:
+            op, revision = _operation(tx, change, keep_revisions=keep_revisions)
+            done.append(
+                Changed(
+                    kind=change.kind, name=change.name, op=op, revision=revision, document=change.document
+                )
+            )
+            if op != "unchanged":
+                planned.append((change, revision))
+        drafted = self._events(planned, changeset, version, epoch or self.epoch)
+        expected = (
+            [self._expected(tx, event) for event in drafted] if not keep_revisions else [0] * len(drafted)
+        )
+        committed = Committed(
+            changeset=changeset,
+            epoch=epoch or self.epoch,
+            version=version if planned else version - 1,
+            changes=done,
+        )
+        return Draft(drafted, expected, committed)
+
+    def _expected(self, tx: Transaction, event: Event) -> int:
+        a = event.address
+        return max(tx.sequence(a.scope, a.kind, a.name), self.foreign.get(event.subject, 0))
+
+    def _events(
+        self, planned: list[tuple[Change, int]], changeset: str, version: int, epoch: int
+    ) -> list[Event]:
+        if len(planned) > publisher.MAX_EVENTS:
+            raise InvalidInput(
+                f"one request changes {len(planned)} objects; the most is {publisher.MAX_EVENTS}",
+                code="CHANGESET_TOO_LARGE",
+                remedy="split it",
+            )
+        # Members of one scope stand side by side, and are counted by scope: a worker sees one scope.
+        planned = sorted(planned, key=lambda p: p[0].scope)
+        counts: dict[str, int] = {}
+        for change, _ in planned:
+            counts[change.scope] = counts.get(change.scope, 0) + 1
+        seen: dict[str, int] = {}
+        result = []
+        time = self.clock.stamp()
+        for number, (change, revision) in enumerate(planned):
+            index = seen.get(change.scope, 0)
+            seen[change.scope] = index + 1
+            body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
+            event = events.build(
+                address=subjects.Address(change.scope, change.category, change.kind, change.name),
+                type=events.type_of(change.category, deleted=change.payload is None),
+                source=source(self._federation_id),
+                id=f"{changeset}-{number}",
+                time=time,
+                epoch=epoch,
+                version=version,
+                revision=revision,
+                changeset=changeset,
+                index=index,
+                count=counts[change.scope],
+                key_id=self._signer.key_id,
+                body=body,
+                encoding=encoding,
+            )
+            _check_size(event, change)
+            signature = base64.b64encode(self._signer.sign(event.statement)).decode()
+            result.append(msgspec.structs.replace(event, signature=signature))
+        return result
+
+
+def _check_size(event: Event, change: Change) -> None:
+    if len(event.body) > codec.MAX_BODY:
+        raise InvalidInput(
+            f"{change.kind} {change.name!r} has {len(event.body)} bytes after compression; "
+            f"the most is {codec.MAX_BODY}",
+            code="OBJECT_TOO_LARGE",
+        )
+
+
+def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tuple[str, int]:
+    """Return what a change does and the revision after it. Raises Conflict for a stale one."""
+    held = tx.object(change.scope, change.kind, change.name)
+    if keep_revisions:
+        return "updated", held.revision if held else 1
+    live = held is not None and not held.deleted
+    current = held.revision if held is not None else 0
+    if change.revision is not None and change.revision != (current if live else 0):
+        raise Conflict(
+            f"{change.kind} {change.name!r} is at revision {current if live else 0}, "
+            f"the request expects {change.revision}",
+            current_revision=current if live else 0,
+            code="REVISION_STALE",
+            remedy="read the object again and repeat the change on it",
+        )
+    if change.payload is None:
+        return ("deleted", current + 1) if live else ("unchanged", current)
+    if live and held is not None and held.payload == change.payload:
+        return "unchanged", current
+    return ("updated" if live else "created"), current + 1
+
+
+def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
+    """Fold our own events into the store, and remember the digest of each scope at its version."""
+    for scope in sorted({event.address.scope for event in folded}):
+        fold_ = tx.folding(scope)
+        for event, seq in zip(folded, sequences, strict=True):
+            if event.address.scope == scope:
+                fold_.put(event, seq)
+        state = fold_.save()
+        tx.record_head(scope, state.version, state.digest, now)

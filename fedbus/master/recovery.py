@@ -1,0 +1,157 @@
+"""At every new bus session: compare stream and store, and repair the poorer one (guarantee 1).
+
+What only the stream has is folded into the store. What only the store has means that the stream lost
+acknowledged messages (a flipped bit is enough): it is made anew from the store under a raised epoch, so
+that no worker mistakes a reused sequence number for something it knows.
+"""
+
+from contextlib import aclosing
+
+import structlog
+
+from fedbus.bus import publisher, topology
+from fedbus.bus.reader import Reader
+from fedbus.bus.session import Connection
+from fedbus.core.comparison import Comparison, OnStream, compare
+from fedbus.errors import InvalidEvent
+from fedbus.master.ledger import PUBLISH_SECONDS, Change, Ledger, fold
+from fedbus.model import codec, subjects
+from fedbus.model.events import Event
+from fedbus.pki.signing import Verifier
+from fedbus.pki.verification import verified
+from fedbus.store.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+_IDENTITY = "stream"
+_EVERYTHING = "fed.v1.ev.>"
+
+
+class Recovery:
+    """Makes stream and store equal; run it under the ledger's lock."""
+
+    def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, replicas: int = 1) -> None:
+        self._ledger, self._database, self._clock = ledger, ledger.database, ledger.clock
+        self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
+        self.rewrites = 0
+        """How often the stream had to be made anew since the start."""
+
+    async def run(self, connection: Connection) -> bool:
+        """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
+        await topology.ensure(connection, self._replicas)
+        stream = await self._read(connection)
+        info = await topology.info(connection, topology.POLICY)
+        created = info.created if info else ""
+        last_seq = info.last_seq if info else 0
+        result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
+        identity, head = await self._database.read(_identity_and_head)
+        await self._database.write(lambda tx: self._take(tx, result))
+        self._ledger.epoch = await self._database.read(_epoch)
+        self._ledger.foreign = result.foreign
+        replaced = bool(identity) and (identity != created or last_seq < head)
+        if result.lost or replaced:
+            await self._rewrite(connection, len(result.lost))
+            info = await topology.info(connection, topology.POLICY)
+            created = info.created if info else ""
+        elif result.covered:
+            await self._uncover(connection, result)
+        await self._database.write(lambda tx: tx.set_meta(_IDENTITY, created))
+        if result.fold:
+            log.warning("store_repaired", objects=len(result.fold))
+        return bool(result.lost or replaced)
+
+    async def _read(self, connection: Connection) -> dict[str, OnStream]:
+        """Return the last message of every subject, verified."""
+        found: dict[str, OnStream] = {}
+        reader = Reader(connection, topology.POLICY, "master-recovery", _EVERYTHING)
+        if await reader.attach(None):
+            async with aclosing(reader.batches()) as batches:
+                async for batch in batches:
+                    for message in batch:
+                        event: Event | None = None
+                        try:
+                            event = verified(
+                                self._verifier, self._federation_id,
+                                message.subject, message.headers, message.data,
+                            )  # fmt: skip
+                        except InvalidEvent as error:
+                            log.warning("foreign_event", subject=message.subject, code=error.code)
+                        found[message.subject] = OnStream(message.seq, event)
+                    if batch[-1].pending == 0:
+                        break
+        await reader.detach()
+        return found
+
+    def _take(self, tx: Transaction, result: Comparison) -> None:
+        now = self._clock.now()
+        for event, seq in result.fold:
+            fold(tx, [event], [seq], now)
+        for event, seq in result.moved:
+            tx.place(event.address.scope, event.address.kind, event.address.name, seq)
+
+    async def _rewrite(self, connection: Connection, lost: int) -> None:
+        log.error("stream_lost_messages", lost=lost, remedy="the stream is made anew from the store")
+        await topology.recreate(connection, topology.POLICY, self._replicas)
+        await self._database.write(_unplace)
+        self._ledger.foreign = {}
+        epoch = self._ledger.epoch + 1
+        changes = await self._database.read(_everything)
+        for start in range(0, len(changes), publisher.MAX_EVENTS):
+            part = changes[start : start + publisher.MAX_EVENTS]
+            await self._publish_part(connection, part, epoch)
+        self._ledger.epoch = epoch
+        await self._database.write(lambda tx: tx.set_meta("epoch", str(epoch)))
+        self.rewrites += 1
+        log.error("stream_rewritten", epoch=epoch, objects=len(changes))
+
+    async def _publish_part(self, connection: Connection, part: list[Change], epoch: int) -> None:
+        draft = await self._database.read(
+            lambda tx: self._ledger.draft(tx, part, epoch=epoch, keep_revisions=True)
+        )
+        deadline = self._clock.monotonic() + PUBLISH_SECONDS
+        sequences = await publisher.publish(
+            draft.events, draft.expected, lambda: connection, self._clock, deadline
+        )
+        await self._database.write(lambda tx: fold(tx, draft.events, sequences, self._clock.now()))
+
+    async def _uncover(self, connection: Connection, result: Comparison) -> None:
+        """Put objects back on top of what somebody else wrote over them, exactly as they were signed."""
+        for event, above in result.covered:
+            deadline = self._clock.monotonic() + PUBLISH_SECONDS
+            (seq,) = await publisher.publish(
+                [event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
+            )
+            place, self._ledger.foreign = event.address, self._ledger.foreign | {event.subject: 0}
+            await self._database.write(lambda tx, a=place, s=seq: tx.place(a.scope, a.kind, a.name, s))  # type: ignore[misc]
+            log.error("foreign_event_covered", subject=event.subject)
+
+
+def _identity_and_head(tx: Transaction) -> tuple[str, int]:
+    return tx.meta(_IDENTITY), max((s.seq for s in tx.scopes().values()), default=0)
+
+
+def _epoch(tx: Transaction) -> int:
+    return max(1, int(tx.meta("epoch") or 0), *(s.epoch for s in tx.scopes().values()))
+
+
+def _unplace(tx: Transaction) -> None:
+    """Sequences of the old stream mean nothing in the new one."""
+    for scope in tx.scopes():
+        position = tx.folding(scope)
+        position.seq = 0
+        position.save()
+
+
+def _everything(tx: Transaction) -> list[Change]:
+    """Return every object as a change, tombstones too, in the order it was written."""
+    return [
+        Change(
+            scope=e.address.scope,
+            category=e.address.category,
+            kind=e.address.kind,
+            name=e.address.name,
+            payload=None if e.deleted else codec.unpack(e.body, e.encoding),
+        )
+        for e in (held.event for held in tx.held())
+        if e.address.category != subjects.CONTROL
+    ]
