@@ -78,7 +78,7 @@ def _read_fields(
     computed = cast(type[Part], shape.cls).computed
     for name in value:
         if name not in fields and name not in computed:
-            where = prefix + str(name)[:100].encode(errors="replace").decode()
+            where = prefix + (str(name)[:100].encode(errors="replace").decode() or "''")
             faults.append(Fault(where, f"{where} is not a field; the fields here are {', '.join(fields)}"))
     data: dict[str, object] = {}
     for name, field in fields.items():

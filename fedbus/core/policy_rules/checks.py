@@ -10,6 +10,8 @@ from fedbus.errors import Fault
 
 PREFIX = "fed."
 NAME_MAX = 256
+MESSAGE_MAX = 1000
+"""The longest message of a fault, in characters: it quotes the input."""
 PATTERN_MAX = 1024
 """The longest regular expression, in characters, outside of sensors (ours: it bounds compiling)."""
 
@@ -22,8 +24,9 @@ _TRUTH = ("true", "false")
 
 
 def wrong(field: str, text: str) -> Fault:
-    """Return a fault whose message starts with the name of its field."""
-    return Fault(field, f"{field} {text}")
+    """Return a fault whose message starts with the name of its field, and is not endless."""
+    message = f"{field} {text}"
+    return Fault(field, message if len(message) <= MESSAGE_MAX else message[:MESSAGE_MAX] + "...")
 
 
 def name_faults(field: str, name: str) -> Iterator[Fault]:
