@@ -10,13 +10,12 @@ from typing import Any, cast
 import msgspec
 from msgspec import inspect
 
+from fedbus.core.policy_rules.checks import MAX_FAULTS
 from fedbus.core.policy_rules.normal import normalise
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model.policy import KINDS, Policy
 from fedbus.model.policy.common import Part
 
-MAX_FAULTS = 100
-"""An answer lists at most this many faults; nobody reads more."""
 MAX_INT = 2**32 - 1
 """NeuVector keeps its numbers in unsigned 32 bits."""
 

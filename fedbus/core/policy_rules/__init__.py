@@ -4,13 +4,14 @@ One module a kind. What an object needs around it is in `fedbus.core.references`
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from fedbus.core.policy_rules.admission import admission_faults
-from fedbus.core.policy_rules.checks import wrong
+from fedbus.core.policy_rules.checks import MAX_FAULTS, wrong
 from fedbus.core.policy_rules.group import group_faults
 from fedbus.core.policy_rules.network import network_faults
 from fedbus.core.policy_rules.registry import registry_faults, webhook_faults
@@ -47,8 +48,9 @@ _RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = MappingProxyType(
 
 
 def faults(obj: Policy) -> list[Fault]:
-    """Return everything wrong with `obj`, the fields in their order; an empty list when it is valid."""
-    return [*_place_faults(obj), *_RULES[kind_of(obj).name](obj), *_origin_faults("", obj)]
+    """Return what is wrong with `obj`, at most MAX_FAULTS; an empty list when it is valid."""
+    found = chain(_place_faults(obj), _RULES[kind_of(obj).name](obj), _origin_faults("", obj))
+    return list(islice(found, MAX_FAULTS))
 
 
 def _place_faults(obj: Policy) -> Iterator[Fault]:

@@ -63,9 +63,9 @@ def _criterion_faults(path: str, criterion: AdmissionCriterion, rule_type: str) 
 
 
 def _choice(options: tuple[str, ...]) -> str:
-    return (
-        "one of " + ", ".join(options) if len(options) > 1 else (repr(options[0]) if options[0] else "empty")
-    )
+    if len(options) > 1:
+        return "one of " + ", ".join(options)
+    return repr(options[0]) if options[0] else "empty"
 
 
 def _value_wanted(offer: table.Offer, criterion: AdmissionCriterion) -> str:

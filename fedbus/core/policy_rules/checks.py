@@ -10,6 +10,8 @@ from fedbus.errors import Fault
 
 PREFIX = "fed."
 NAME_MAX = 256
+MAX_FAULTS = 100
+"""An answer lists at most this many faults of an object; nobody reads more."""
 MESSAGE_MAX = 1000
 """The longest message of a fault, in characters: it quotes the input."""
 PATTERN_MAX = 1024
@@ -18,8 +20,9 @@ PATTERN_MAX = 1024
 RESERVED_GROUPS = frozenset({"fed.nodes", "fed.containers", "fed.external"})
 """Federated groups that every cluster has; nobody creates, changes or deletes them."""
 
-NAME = re.compile(r"[a-zA-Z0-9]+[.:a-zA-Z0-9_-]*")
-_LABEL = re.compile(r"[a-zA-Z0-9]+[.:a-zA-Z0-9_/-]*")
+NAME = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_-]*")
+_LABEL = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_/-]*")
+_NUMBER = re.compile(r"[0-9eE.+-]+")
 _TRUTH = ("true", "false")
 
 
@@ -64,6 +67,8 @@ def regex_error(pattern: str, longest: int = PATTERN_MAX) -> str:
 
 def number(text: str) -> float | None:
     """Return the finite number that `text` writes, None for anything else."""
+    if not _NUMBER.fullmatch(text):
+        return None  # Python's own reading is wider: blanks, underscores, other scripts' digits
     try:
         value = float(text)
     except ValueError:

@@ -11,8 +11,8 @@ from fedbus.model.policy.group import Group, GroupCriterion
 ADDRESS = "address"
 DOMAIN_MAX = 256
 
-_DOMAIN = re.compile(r"[0-9a-zA-Z]+[0-9a-zA-Z_-]*(\.[0-9a-zA-Z]+[0-9a-zA-Z_-]*)*")
-_SUBDOMAINS = re.compile(r"\*(\.[0-9a-zA-Z]+[0-9a-zA-Z_-]*){2,}")
+_DOMAIN = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z_-]*(\.[0-9a-zA-Z][0-9a-zA-Z_-]*)*")
+_SUBDOMAINS = re.compile(r"\*(\.[0-9a-zA-Z][0-9a-zA-Z_-]*){2,}")
 _LOOKS_NUMERIC = re.compile(r"[0-9./-]+")
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbus.core.policy_input import MAX_FAULTS, parse
+from fedbus.core.policy_input import parse
 from fedbus.core.policy_rules import faults
+from fedbus.core.policy_rules.checks import MAX_FAULTS
 from fedbus.errors import InvalidInput
 from fedbus.model.policy import KINDS, Group, NetworkRule, kind_of
 
@@ -149,3 +150,4 @@ def test_the_list_of_faults_ends_somewhere() -> None:
         parse("group", {"name": "fed.web", "criteria": [1] * 100_000})
 
     assert len(caught.value.faults) == MAX_FAULTS
+    assert len(faults(parse("group", {"name": "fed.web", "criteria": [{"key": "-"}] * 1000}))) == MAX_FAULTS

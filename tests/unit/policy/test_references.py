@@ -4,7 +4,7 @@ import pytest
 
 from fedbus.core.policy_input import parse
 from fedbus.core.references import Key, cascade, dangling, in_use, references
-from fedbus.model.policy import Policy, kind_of
+from fedbus.model.policy import KINDS, Policy, kind_of
 
 GROUP: dict[str, object] = {"name": "fed.web", "criteria": [{"key": "image", "value": "nginx"}]}
 ADDRESSES: dict[str, object] = {"name": "fed.web", "criteria": [{"key": "address", "value": "10.0.0.1"}]}
@@ -51,6 +51,15 @@ FILES = parse("file_profile", {"group": "fed.web"})
 )
 def test_references_are_the_federated_objects_that_are_needed(obj: Policy, expected: set[Key]) -> None:
     assert references(obj) == expected
+
+
+@pytest.mark.parametrize(
+    "obj", [network("fed.a", "fed.b"), response("fed.a", "fed.b"), PROCESS, FILES, DLP, WAF]
+)
+def test_the_table_of_kinds_names_what_is_needed_first(obj: Policy) -> None:
+    order = list(KINDS)
+
+    assert all(order.index(kind) < order.index(kind_of(obj).name) for kind, _ in references(obj))
 
 
 def test_a_reference_to_nothing_names_the_field_and_the_object() -> None:

@@ -107,7 +107,7 @@ def test_what_is_no_criterion_is_answered_with_those_that_are(faults_in: FaultsI
         *[
             (name, ">=", value)
             for name in ("cveHighCount", "cveScoreCount")
-            for value in ("", "x", "-1", "nan", "inf")
+            for value in ("", "x", "-1", "nan", "inf", "1_0", " 1", "١", "1e999")
         ],
         ("image", "containsAny", ""),
         ("image", "containsAny", "a,,b"),

@@ -96,6 +96,10 @@ def test_parts_are_federal_too(faults_in: FaultsIn) -> None:
     }
 
 
+def test_a_long_almost_valid_name_is_judged_at_once(faults_in: FaultsIn) -> None:
+    assert set(faults_in("webhook", {"name": "fed." + "x" * 1_000_000 + "!", "url": "https://a"})) == {"name"}
+
+
 def test_a_message_that_quotes_the_input_is_not_endless(faults_in: FaultsIn) -> None:
     found = faults_in("webhook", {"name": "x" * 1_000_000, "url": "https://a"})
 
