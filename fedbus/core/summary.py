@@ -4,10 +4,13 @@ A status is never inferred from silence or from a request for nothing new: `sync
 own digest at the head (guarantee 7), and a stale row says since when it is stale.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
+from fedbus.core import digest
 from fedbus.model.federation import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -20,6 +23,8 @@ from fedbus.model.federation import (
     Versions,
     VersionState,
 )
+
+LinkState = Literal["online", "stale", "offline", "never"]
 
 STALE_AFTER = 3
 """Heartbeats missed until a link is stale; twice as many until it is offline."""
@@ -42,7 +47,7 @@ class Head(msgspec.Struct, frozen=True):
     at: float
 
 
-def link_state(age: float | None, interval: float, *, stopping: bool) -> str:
+def link_state(age: float | None, interval: float, *, stopping: bool) -> LinkState:
     """Return online, stale, offline or never from the age of the last heartbeat in seconds."""
     if age is None:
         return "never"
@@ -59,40 +64,32 @@ def next_change(age: float, interval: float) -> float | None:
     return None
 
 
-def sync_of(held: dict[str, ScopeState], heads: dict[str, Sequence[Head]], now: float) -> Sync:
+def sync_of(held: dict[str, ScopeState], heads: Mapping[str, Sequence[Head]], now: float) -> Sync:
     """Compare what a worker holds with the master's heads, scope by scope; the worst one counts.
 
     `heads` has the remembered versions of each scope that the cluster should hold, oldest first.
     """
-    applied = max((s.version for s in held.values()), default=0)
-    newest = max((h[-1].version for h in heads.values() if h), default=0)
-    lag_versions, oldest, equal = 0, now, True
+    lag_versions, oldest, equal, ahead = 0, now, True, False
     for scope, known in heads.items():
         state = held.get(scope, ScopeState())
-        behind = [h for h in known if h.version > state.version]
-        lag_versions += len(behind)
-        if behind:
-            oldest = min(oldest, behind[0].at)
-        elif known and known[-1].digest != state.digest:
-            equal = False
-        equal = equal and _digest_at(known, state)
-    state_word = "syncing" if lag_versions else ("synced" if equal else "out_of_sync")
-    if lag_versions and not equal:
-        state_word = "out_of_sync"
+        behind = bisect_right(known, state.version, key=lambda head: head.version)
+        if behind < len(known):
+            lag_versions += len(known) - behind
+            oldest = min(oldest, known[behind].at)
+        at = known[behind - 1] if behind else Head(0, digest.EMPTY, 0.0)
+        if at.version == state.version:
+            equal = equal and at.digest == state.digest
+        else:
+            ahead = True  # a version we have not folded yet, or lost: not known to be synced
+    word: Literal["synced", "syncing", "out_of_sync"] = "syncing" if lag_versions or ahead else "synced"
     return Sync(
-        state=state_word,  # type: ignore[arg-type]
-        applied_version=applied,
-        head_version=newest,
+        state=word if equal else "out_of_sync",
+        applied_version=max((s.version for s in held.values()), default=0),
+        head_version=max((h[-1].version for h in heads.values() if h), default=0),
         lag_versions=lag_versions,
-        lag_seconds=round(max(0.0, now - oldest), 3) if lag_versions else 0.0,
+        lag_seconds=round(max(0.0, now - oldest), 3),
         digests_equal=equal,
     )
-
-
-def _digest_at(known: Sequence[Head], state: ScopeState) -> bool:
-    """Tell whether the digest a worker has is the one the master had at the same version."""
-    same = [h.digest for h in known if h.version == state.version]
-    return not same or same[0] == state.digest
 
 
 def compatible(versions: Versions) -> bool:
@@ -118,7 +115,7 @@ def status_word(link: str, sync: str, membership: str, versions: Versions) -> st
 def row(
     cluster: Cluster,
     heard: Heard | None,
-    heads: dict[str, Sequence[Head]],
+    heads: Mapping[str, Sequence[Head]],
     *,
     now: float,
     monotonic: float,
@@ -134,7 +131,7 @@ def row(
         id=cluster.id,
         name=cluster.name,
         role="joint",
-        link=Link(state=link, since=since),  # type: ignore[arg-type]
+        link=Link(state=link, since=since),
         sync=sync,
         version=VersionState(
             fedbus=versions.fedbus,

@@ -169,7 +169,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
     quarantined: int = 0
     alarms: int = 0
-    labels: dict[str, str] = {}
     stopping: bool = False
 
 

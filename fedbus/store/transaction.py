@@ -218,6 +218,14 @@ class Transaction:
         )
         return [_stored(row) for row in rows]
 
+    def names(self, scope: str, kind: str | None = None) -> list[tuple[str, str]]:
+        """Return (kind, name) of the objects of a scope, or of one kind in it; not the deleted."""
+        rows = self._connection.execute(
+            f"SELECT kind, name FROM objects WHERE scope=? AND {_COUNTED} AND kind=ifnull(?, kind)",  # noqa: S608
+            (scope, kind),
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def counts(self, scope: str) -> dict[str, int]:
         """Return how many objects of each kind a scope has."""
         return dict(

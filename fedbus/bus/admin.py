@@ -1,0 +1,28 @@
+"""What only the system account may do: push account JWTs, which is how a credential is revoked."""
+
+import msgspec
+
+from fedbus.bus.session import Connection
+from fedbus.errors import Unavailable
+
+
+class _Failure(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    error: _Failure | None = None
+
+
+async def push_account(system: Connection, account_jwt: str) -> None:
+    """Give the servers a new account JWT; live connections of revoked users are cut at once.
+
+    Raises Unavailable.
+    """
+    reply = await system.request("$SYS.REQ.CLAIMS.UPDATE", account_jwt.encode())
+    answer = msgspec.json.decode(reply.data, type=_Answer)
+    if answer.error is not None:
+        raise Unavailable(
+            f"the bus refused the account's claims: {answer.error.description}", code="CLAIMS_REFUSED"
+        )

@@ -1,0 +1,199 @@
+"""Join tokens: made, listed, revoked and used up. Only a hash is kept; the text is seen once."""
+
+from hashlib import sha256
+
+import msgspec
+
+from fedbus.errors import InvalidInput, NotFound, Refused
+from fedbus.master.ledger import Change, Ledger
+from fedbus.model import codec, subjects
+from fedbus.model.federation import TOKEN, Federation, Token
+from fedbus.pki.join_token import JoinToken
+from fedbus.pki.keyring import Keyring
+from fedbus.runtime import rfc3339
+from fedbus.store.transaction import Transaction
+
+DEFAULT_MINUTES = 60
+MAX_MINUTES = 24 * 60
+MAX_USES = 100
+GRACE_SECONDS = 600
+"""How much longer than the token its JWT lives, so that the master can say that it has expired: the
+server itself would only say no."""
+
+
+class MadeToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A new token with its text, which is not kept."""
+
+    id: str
+    join_token: str
+    expires_at: str
+    uses: int
+
+
+class ListedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it is shown: never its text."""
+
+    id: str
+    state: str
+    created_at: str
+    created_by: str
+    expires_at: str
+    max_uses: int
+    uses: int
+    cluster_name: str
+    labels: dict[str, str]
+    revoked_at: str
+
+
+class Tokens:
+    """The join tokens of one federation."""
+
+    def __init__(self, ledger: Ledger, keyring: Keyring, federation: Federation) -> None:
+        self._ledger, self._keyring, self._federation = ledger, keyring, federation
+
+    async def create(
+        self,
+        *,
+        minutes: int = DEFAULT_MINUTES,
+        uses: int = 1,
+        cluster_name: str = "",
+        labels: dict[str, str] | None = None,
+        created_by: str,
+    ) -> MadeToken:
+        """Make a token for `minutes` and `uses`. Raises InvalidInput, Unavailable."""
+        if not 1 <= minutes <= MAX_MINUTES:
+            raise InvalidInput(f"a token lives 1 to {MAX_MINUTES} minutes, not {minutes}")
+        if not 1 <= uses <= MAX_USES:
+            raise InvalidInput(f"a token has 1 to {MAX_USES} uses, not {uses}")
+        clock = self._ledger.clock
+        now = clock.now()
+        token_id = clock.random_bytes(10).hex()
+        expires = int(now) + minutes * 60
+        credentials = self._keyring.credentials(
+            "join", token_id, now=now, randomness=clock.random_bytes, expires=expires + GRACE_SECONDS
+        )
+        text = JoinToken(
+            server=self._federation.bus.server,
+            port=self._federation.bus.port,
+            federation_id=self._federation.id,
+            ca_pem=self._keyring.ca_pem,
+            federation_key=self._keyring.signer.public_key,
+            jwt=credentials.jwt,
+        ).encode()
+        record = Token(
+            id=token_id,
+            hash=hashed(credentials.jwt),
+            created_at=rfc3339(now),
+            created_by=created_by,
+            expires_at=expires,
+            max_uses=uses,
+            cluster_name=cluster_name,
+            labels=labels or {},
+        )
+        await self._ledger.commit(lambda _: [_change(record)])
+        return MadeToken(id=token_id, join_token=text, expires_at=rfc3339(expires), uses=uses)
+
+    async def list(self) -> list[ListedToken]:
+        """Return all tokens, newest first, those that are over for a week too."""
+        now = self._ledger.clock.now()
+        records = await self._ledger.database.read(_all)
+        return [_listed(t, now) for t in sorted(records, key=lambda t: t.created_at, reverse=True)]
+
+    async def revoke(self, token_id: str) -> None:
+        """Refuse a token from now on; workers that joined with it stay. Raises NotFound, Unavailable."""
+        at = self._ledger.clock.stamp()
+
+        def plan(tx: Transaction) -> list[Change]:
+            token = load(tx, token_id)
+            if token is None:
+                raise NotFound(f"there is no token {token_id!r}")
+            return [_change(msgspec.structs.replace(token, revoked_at=token.revoked_at or at))]
+
+        await self._ledger.commit(plan)
+
+    async def use_up(self, token_id: str, token_hash: str) -> Token:
+        """Use a token once, before anything else about a join is looked at, in one atomic step.
+
+        Raises Refused: TOKEN_UNKNOWN, TOKEN_REVOKED, TOKEN_EXPIRED, TOKEN_USED; Unavailable.
+        """
+        now = self._ledger.clock.now()
+        used: list[Token] = []
+
+        def plan(tx: Transaction) -> list[Change]:
+            token = load(tx, token_id)
+            used[:] = [_checked(token, token_hash, now)]
+            return [_change(used[0])]
+
+        await self._ledger.commit(plan)
+        return used[0]
+
+
+def hashed(text: str) -> str:
+    """Return what is kept of a token."""
+    return sha256(text.encode()).hexdigest()
+
+
+def load(tx: Transaction, token_id: str) -> Token | None:
+    """Return a token's record."""
+    stored = tx.object(subjects.SCOPE_MASTER, TOKEN, token_id)
+    return codec.decode(stored.payload, Token) if stored and not stored.deleted else None
+
+
+def _all(tx: Transaction) -> list[Token]:
+    return [codec.decode(s.payload, Token) for s in tx.objects(subjects.SCOPE_MASTER, TOKEN)]
+
+
+def _change(token: Token) -> Change:
+    return Change(
+        scope=subjects.SCOPE_MASTER,
+        category=subjects.RECORD,
+        kind=TOKEN,
+        name=token.id,
+        payload=codec.encode(token),
+    )
+
+
+def _state(token: Token, now: float) -> str:
+    if token.revoked_at:
+        return "revoked"
+    if now >= token.expires_at:
+        return "expired"
+    return "used" if token.uses >= token.max_uses else "valid"
+
+
+def _checked(token: Token | None, token_hash: str, now: float) -> Token:
+    remedy = "ask a federated admin for a new token"
+    if token is None or token.hash != token_hash:
+        raise Refused("the master does not know this join token", code="TOKEN_UNKNOWN", remedy=remedy)
+    match _state(token, now):
+        case "revoked":
+            raise Refused(
+                f"the join token was revoked at {token.revoked_at}", code="TOKEN_REVOKED", remedy=remedy
+            )
+        case "expired":
+            raise Refused(
+                f"the join token expired at {rfc3339(token.expires_at)}", code="TOKEN_EXPIRED", remedy=remedy
+            )
+        case "used":
+            raise Refused(
+                "the join token was used already; if not by you, somebody else may have it",
+                code="TOKEN_USED",
+                remedy=remedy,
+            )
+        case _:
+            return msgspec.structs.replace(token, uses=token.uses + 1)
+
+
+def _listed(token: Token, now: float) -> ListedToken:
+    return ListedToken(
+        id=token.id,
+        state=_state(token, now),
+        created_at=token.created_at,
+        created_by=token.created_by,
+        expires_at=rfc3339(token.expires_at),
+        max_uses=token.max_uses,
+        uses=token.uses,
+        cluster_name=token.cluster_name,
+        labels=token.labels,
+        revoked_at=token.revoked_at,
+    )
