@@ -89,6 +89,23 @@ def parse(raw: bytes) -> tuple[Document, ...]:
     return tuple(found)
 
 
+def plain_scalar(text: str) -> str | int | float | bool | None:
+    """Return what unquoted `text` means; raises OverflowError for a number JSON cannot carry."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        number = int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+        if not -(2**63) <= number < 2**63:
+            raise OverflowError(text)
+        return number
+    if _FLOAT.fullmatch(text):
+        real = float(text)
+        if not math.isfinite(real):
+            raise OverflowError(text)
+        return real
+    return text
+
+
 def _as_mapping(value: object, line: int) -> dict[str, object]:
     if not isinstance(value, dict):
         raise _Refused("", "A document must be a mapping", line)
@@ -167,22 +184,12 @@ class _Builder:
         return found
 
     def _scalar(self, event: ScalarEvent, path: str) -> object:
-        text: str = event.value
         if not event.implicit[0]:
-            return text  # quoted, or a block: text whatever it looks like
-        if text in _WORDS:
-            return _WORDS[text]
-        if _INTEGER.fullmatch(text):
-            number = int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-            if not -(2**63) <= number < 2**63:
-                raise self._refused(event, path, "The number is out of range")
-            return number
-        if _FLOAT.fullmatch(text):
-            real = float(text)
-            if not math.isfinite(real):
-                raise self._refused(event, path, "The number is out of range")
-            return real
-        return text
+            return event.value  # quoted, or a block: text whatever it looks like
+        try:
+            return plain_scalar(event.value)
+        except OverflowError as error:
+            raise self._refused(event, path, "The number is out of range") from error
 
     def _refused(self, event: Event, path: str, message: str) -> _Refused:
         mark = event.start_mark

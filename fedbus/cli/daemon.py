@@ -1,0 +1,100 @@
+"""`fedbus master` and `fedbus worker`: settings, logs, and over to the daemon."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedbus import config, log
+from fedbus.cli.session import Shared, report
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="A TOML file.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept.")]
+RestHost = Annotated[str | None, typer.Option(help="The address the REST API listens on.")]
+RestPort = Annotated[int | None, typer.Option(help="Its port; 0 takes any free one.")]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+Heartbeat = Annotated[float | None, typer.Option(help="Seconds between heartbeats.")]
+
+
+def _before_the_command(ctx: typer.Context) -> str | None:
+    shared = ctx.find_root().obj
+    return shared.target.data_dir or None if isinstance(shared, Shared) else None
+
+
+def master(
+    ctx: typer.Context,
+    *,
+    config_file: ConfigOption = None,
+    data_dir: DataDir = None,
+    rest_host: RestHost = None,
+    rest_port: RestPort = None,
+    bus_host: Annotated[str | None, typer.Option(help="The address the embedded bus listens on.")] = None,
+    bus_port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one and keeps it.")] = None,
+    advertised_server: Annotated[str | None, typer.Option(help="How workers reach the bus.")] = None,
+    heartbeat_interval: Heartbeat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a master: the bus, the federation's store, and the REST API.
+
+    Every setting can stand in the file or in FEDBUS_<NAME>; flags win.
+    """
+    flags = {
+        "data_dir": data_dir or _before_the_command(ctx),
+        "rest_host": rest_host,
+        "rest_port": rest_port,
+        "bus_host": bus_host,
+        "bus_port": bus_port,
+        "advertised_server": advertised_server,
+        "heartbeat_interval": heartbeat_interval,
+        "log_level": log_level,
+    }
+
+    def run() -> None:
+        from fedbus.master import daemon  # noqa: PLC0415 - a client command must not load a daemon
+
+        settings = config.load("master", config_file, os.environ, flags)
+        log.set_up(settings.log_level)
+        daemon.run(settings)
+
+    report(run)
+
+
+def worker(
+    ctx: typer.Context,
+    *,
+    config_file: ConfigOption = None,
+    data_dir: DataDir = None,
+    rest_host: RestHost = None,
+    rest_port: RestPort = None,
+    join_token_file: Annotated[Path | None, typer.Option(help="Join with it at the first start.")] = None,
+    join_name: Annotated[str | None, typer.Option(help="The cluster's name in the federation.")] = None,
+    join_server: Annotated[str | None, typer.Option(help="The master's bus, instead of the token's.")] = None,
+    join_port: Annotated[int | None, typer.Option(help="Its port, instead of the token's.")] = None,
+    heartbeat_interval: Heartbeat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a worker: it follows its master, holds the federated policy, and serves its state.
+
+    Every setting can stand in the file or in FEDBUS_<NAME>; flags win.
+    """
+    flags = {
+        "data_dir": data_dir or _before_the_command(ctx),
+        "rest_host": rest_host,
+        "rest_port": rest_port,
+        "join_token_file": join_token_file,
+        "join_name": join_name,
+        "join_server": join_server,
+        "join_port": join_port,
+        "heartbeat_interval": heartbeat_interval,
+        "log_level": log_level,
+    }
+
+    def run() -> None:
+        from fedbus.worker import daemon  # noqa: PLC0415 - a client command must not load a daemon
+
+        settings = config.load("worker", config_file, os.environ, flags)
+        log.set_up(settings.log_level)
+        daemon.run(settings)
+
+    report(run)

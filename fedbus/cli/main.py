@@ -1,0 +1,64 @@
+"""The root of the command tree."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedbus import __version__
+from fedbus.cli import cluster, daemon, demo, federation, policy, profile, schemas, session, summary, token
+from fedbus.cli.exit_codes import HELP
+
+app = typer.Typer(
+    name="fedbus",
+    help="Keep security policy in step across Kubernetes clusters, over NATS JetStream.",
+    epilog=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fedbus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    *,
+    profile: session.ProfileOption = "",
+    url: session.UrlOption = "",
+    ca: session.CaOption = "",
+    api_key_file: session.KeyOption = "",
+    data_dir: session.DataDirOption = "",
+    output: session.OutputOption = None,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the shared options before the command's name too."""
+    ctx.obj = session.shared_options(profile, url, ca, api_key_file, data_dir, output)
+
+
+def _write_schemas(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Write the JSON Schemas of everything on the bus."""
+    schemas.write(directory)
+
+
+app.command("master")(daemon.master)
+app.command("worker")(daemon.worker)
+federation.register(app)
+summary.register(app)
+app.add_typer(token.app, name="token")
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(policy.app, name="policy")
+app.add_typer(profile.app, name="profile")
+app.command("demo")(demo.demo)
+app.command("schemas", hidden=True)(_write_schemas)
+
+
+def main() -> None:
+    """Run the command line (the console script)."""
+    app()

@@ -1,0 +1,210 @@
+"""`fedbus policy get | apply | delete`: federated policy, as documents of {kind, op, revision, spec}."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from fedbus.cli.errors import ApiError, CliError
+from fedbus.cli.exit_codes import ExitCode
+from fedbus.cli.output import Output, rows, say, to_yaml
+from fedbus.cli.session import Session, command
+from fedbus.model.policy import KINDS
+from fedbus.web.policy_reads import ADMISSION_STATE, PATHS, SYSTEM_CONFIG
+
+app = typer.Typer(no_args_is_help=True, help="Federated policy.", epilog=f"Kinds: {', '.join(KINDS)}")
+
+KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Such as group or network_rule.")]
+CommentOption = Annotated[str, typer.Option(help="Why; kept with the change.")]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One object as it is shown, and applied again."""
+
+    kind: str
+    spec: dict[str, object]
+    revision: int | None = None
+
+
+@command(app)
+async def get(
+    session: Session,
+    kind: KindArgument,
+    name: Annotated[str, typer.Argument(help="One object; its id for rules.")] = "",
+    scope: Annotated[str, typer.Option(help="fed or local.")] = "fed",
+    revisions: Annotated[
+        bool, typer.Option("--revisions", help="With revisions, so that `apply` refuses what changed since.")
+    ] = False,
+) -> None:
+    """Show policy. As YAML it is what `policy apply` takes."""
+    kind = _kind(kind)
+    found = await _read(session, kind, scope)
+    if name:
+        found = [one for one in found if _name(one) == name]
+        if not found:
+            raise CliError(f"There is no {kind} {name!r} in scope {scope}", code=ExitCode.NOT_FOUND)
+    shown = found if revisions else [msgspec.structs.replace(one, revision=None) for one in found]
+    if session.form is Output.YAML:
+        typer.echo(to_yaml([msgspec.to_builtins(one) for one in shown]), nl=False)
+        return
+    session.emit({"documents": shown}, lambda: _table(found))
+
+
+@command(app)
+async def apply(
+    session: Session,
+    file: Annotated[
+        list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML documents; - is standard input.")
+    ],
+    comment: CommentOption = "",
+) -> None:
+    """Apply documents as one change: all of them, or none."""
+    texts = [(name, _text(name)) for name in file]
+    stream, starts = _joined(texts)
+    try:
+        done = await session.api.call(
+            "POST",
+            "/v1/fed/apply",
+            raw=stream.encode(),
+            content_type="application/yaml",
+            query={"comment": comment} if comment else None,
+        )
+    except ApiError as error:
+        _name_files(error, starts)
+        raise
+    session.emit(done, lambda: _changes(done))
+
+
+@command(app)
+async def delete(
+    session: Session,
+    kind: KindArgument,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names; ids for rules.")],
+    revision: Annotated[int | None, typer.Option(help="Only at this revision (of one object).")] = None,
+    comment: CommentOption = "",
+) -> None:
+    """Delete objects as one change; what uses a deleted group goes with it."""
+    kind = _kind(kind)
+    if revision is not None and len(names) > 1:
+        raise CliError("--revision is for one object", code=ExitCode.USAGE)
+    documents = [
+        {"kind": kind, "op": "delete", "spec": _identity(kind, name)}
+        | ({"revision": revision} if revision is not None else {})
+        for name in names
+    ]
+    done = await session.api.post("/v1/fed/apply", {"documents": documents, "comment": comment})
+    session.emit(done, lambda: _changes(done))
+
+
+def _kind(given: str) -> str:
+    kind = given.replace("-", "_")
+    for candidate in (kind, kind.removesuffix("s")):
+        if candidate in KINDS:
+            return candidate
+    raise CliError(f"There is no kind {given!r}", remedy=f"Kinds: {', '.join(KINDS)}", code=ExitCode.USAGE)
+
+
+def _identity(kind: str, name: str) -> dict[str, object]:
+    field = KINDS[kind].identity
+    if field == "id":
+        if not name.isdecimal():
+            raise CliError(f"A {kind} is named by its id, not {name!r}", code=ExitCode.USAGE)
+        return {field: int(name)}
+    return {field: name} if field else {}
+
+
+async def _read(session: Session, kind: str, scope: str) -> list[Document]:
+    if kind == "admission_state":
+        try:
+            answer = await session.api.get(ADMISSION_STATE, scope=scope)
+        except ApiError as error:
+            if error.code is ExitCode.NOT_FOUND:
+                return []
+            raise
+        return _documents(kind, [answer.get("state")], {})
+    if kind == "webhook":
+        config = (await session.api.get(SYSTEM_CONFIG, scope=scope)).get(
+            "fed_config" if scope == "fed" else "config"
+        )
+        section = config if isinstance(config, dict) else {}
+        return _documents(kind, section.get("webhooks"), section.get("revisions"))
+    answer = await session.api.get(PATHS[kind].list_path, scope=scope)
+    return _documents(kind, answer.get(PATHS[kind].list_key), answer.get("revisions"))
+
+
+def _documents(kind: str, found: object, revisions: object) -> list[Document]:
+    known = revisions if isinstance(revisions, dict) else {}
+    documents = (
+        [Document(kind=kind, spec=spec) for spec in found or [] if isinstance(spec, dict)]
+        if isinstance(found, list)
+        else []
+    )
+    return [msgspec.structs.replace(one, revision=known.get(_name(one))) for one in documents]
+
+
+def _name(document: Document) -> str:
+    return str(document.spec.get(KINDS[document.kind].identity, "default"))
+
+
+def _table(found: list[Document]) -> None:
+    hidden = {"cfg_type", "rank", "comment", KINDS[found[0].kind].identity} if found else set()
+    columns = [
+        ("NAME", lambda row: row["name"]),
+        ("REVISION", lambda row: row["revision"]),
+        ("SPEC", lambda row: row["spec"]),
+        ("COMMENT", lambda row: row["comment"]),
+    ]
+    records = [
+        {
+            "name": _name(one),
+            "revision": one.revision,
+            "spec": {
+                key: value
+                for key, value in one.spec.items()
+                if key not in hidden and value not in ("", [], None)
+            },
+            "comment": one.spec.get("comment"),
+        }
+        for one in found
+    ]
+    rows(columns, records)
+
+
+def _changes(done: dict[str, object]) -> None:
+    changes = done.get("changes")
+    columns = [
+        ("KIND", lambda change: change.get("kind")),
+        ("NAME", lambda change: change.get("name")),
+        ("CHANGE", lambda change: change.get("op")),
+        ("REVISION", lambda change: change.get("revision")),
+    ]
+    rows(columns, changes if isinstance(changes, list) else [], empty="Nothing to change")
+    say(f"Version {done.get('version')}, changeset {done.get('changeset')}")
+
+
+def _text(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise CliError(f"Cannot read {name}: {why}", code=ExitCode.USAGE) from error
+
+
+def _joined(texts: list[tuple[str, str]]) -> tuple[str, list[tuple[int, str]]]:
+    """Make one stream of all files; with it, the line each begins at."""
+    stream, starts = "", []
+    for name, text in texts:
+        starts.append((stream.count("\n") + 1, name))
+        stream += text.removeprefix("\ufeff").removesuffix("\n") + "\n---\n"
+    return stream, starts
+
+
+def _name_files(error: ApiError, starts: list[tuple[int, str]]) -> None:
+    """Say the file and the line in it, where the daemon said the line in the stream."""
+    for fault in error.problem.errors:
+        if fault.line is not None:
+            first, name = max((start for start in starts if start[0] <= fault.line), default=(1, "-"))
+            fault.line -= first - 1
+            fault.field = f"{name}: {fault.field}" if fault.field else name

@@ -1,0 +1,192 @@
+"""`fedbus summary [--watch]`: every cluster in one table, live through the event stream."""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from fedbus.cli.client import Api
+from fedbus.cli.errors import CliError
+from fedbus.cli.exit_codes import ExitCode
+from fedbus.cli.output import Column, Output, drawn, rows, say, text
+from fedbus.cli.session import Session, command
+from fedbus.core.backoff import delay
+from fedbus.model.federation import FederationHead, SummaryRow
+
+
+class Shown(msgspec.Struct):
+    """What `/v1/fed/summary` answers; a worker has no federation head."""
+
+    clusters: list[SummaryRow]
+    federation: FederationHead | None = None
+
+
+class _Version(msgspec.Struct):
+    version: int = 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    command(app)(summary)
+
+
+async def summary(
+    session: Session,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every change.")] = False,
+) -> None:
+    """Show every cluster: its link, whether it holds the newest policy, and its version."""
+    if watch:
+        await _watch(session.api, session.form)
+        return
+    found = await session.api.get("/v1/fed/summary")
+    shown = msgspec.convert(found, Shown)
+    session.emit(found, lambda: _print(shown))
+
+
+def _lag(row: SummaryRow) -> str:
+    if row.sync.state == "unknown":
+        return "?"
+    return "-" if not row.sync.lag_versions else f"{row.sync.lag_versions} ({row.sync.lag_seconds:.1f} s)"
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
+    ("NAME", lambda row: row.name),
+    ("ROLE", lambda row: row.role),
+    ("LINK", lambda row: row.link.state),
+    ("SYNC", lambda row: row.sync.state),
+    ("APPLIED/HEAD", lambda row: f"{row.sync.applied_version}/{row.sync.head_version}"),
+    ("LAG", _lag),
+    ("VERSION", lambda row: row.version.fedbus + ("" if row.version.compatible else " (incompatible)")),
+    ("MEMBERSHIP", lambda row: row.membership),
+    ("STATUS", lambda row: row.status),
+    ("HEARTBEAT", lambda row: _age(row.last_heartbeat_age_seconds)),
+    ("LABELS", lambda row: row.labels or None),
+]
+
+
+class Board:
+    """The rows as they are now, kept by events; ages grow between them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rows: dict[str, tuple[SummaryRow, float]] = {}
+        self.federation: FederationHead | None = None
+
+    def replace(self, shown: Shown) -> None:
+        """Take a whole summary."""
+        self.federation = shown.federation
+        self._rows = {row.id: (row, self._clock()) for row in shown.clusters}
+
+    def take(self, event: str, data: bytes) -> SummaryRow | None:
+        """Take one event and return the row it changed, if it did."""
+        if event == "cluster":
+            row = msgspec.json.decode(data, type=SummaryRow)
+            self._rows[row.id] = (row, self._clock())
+            return row
+        if event == "policy" and self.federation is not None:
+            version = msgspec.json.decode(data, type=_Version).version
+            head = max(version, self.federation.head_version)
+            self.federation = msgspec.structs.replace(self.federation, head_version=head)
+        return None
+
+    def rows(self) -> list[SummaryRow]:
+        """Return the rows by name, the master first, with ages as of now."""
+        now = self._clock()
+        aged = [
+            row
+            if row.last_heartbeat_age_seconds is None
+            else msgspec.structs.replace(
+                row, last_heartbeat_age_seconds=row.last_heartbeat_age_seconds + now - since
+            )
+            for row, since in self._rows.values()
+        ]
+        return sorted(aged, key=lambda row: (row.role != "master", row.name))
+
+    def drawing(self) -> Group:
+        """Draw the board for a terminal."""
+        cells = [[text(value(row)) for _, value in COLUMNS] for row in self.rows()]
+        return Group(
+            Text(_headline(self.federation), style="bold"), drawn([name for name, _ in COLUMNS], cells)
+        )
+
+
+async def _watch(api: Api, form: Output) -> None:
+    board = Board()
+    if form is not Output.TABLE or not sys.stdout.isatty():
+        as_line = _json if form is Output.JSON else _line
+        await _follow(api, board, lambda changed: _print_lines(changed, as_line))
+        return
+    with Live(get_renderable=board.drawing, refresh_per_second=4):
+        await _follow(api, board, lambda _changed: None)
+
+
+def _print_lines(changed: list[SummaryRow], as_line: Callable[[SummaryRow], str]) -> None:
+    for row in changed:
+        typer.echo(as_line(row))
+
+
+async def _follow(api: Api, board: Board, show: Callable[[list[SummaryRow]], None]) -> None:
+    """Keep `board` true for ever: subscribe, then read the state, so that nothing falls between.
+
+    Ends only by an error that trying again would not mend.
+    """
+    attempt = 0
+    while True:
+        try:
+            async for event, data in api.events("cluster,member,policy,status,lost"):
+                attempt = 0
+                if event in {"", "member", "lost"}:
+                    board.replace(msgspec.convert(await api.get("/v1/fed/summary"), Shown))
+                    show(board.rows())
+                elif (row := board.take(event, data)) is not None:
+                    show([row])
+        except CliError as error:
+            if error.code not in {ExitCode.UNREACHABLE, ExitCode.UNAVAILABLE} or not board.rows():
+                raise
+            say(f"{error.message}; trying again")
+        attempt += 1
+        await asyncio.sleep(delay(attempt, random.random(), base=0.5, cap=10.0))
+
+
+def _print(shown: Shown) -> None:
+    if sys.stdout.isatty():
+        say(_headline(shown.federation))
+    columns: list[Column] = [(name, _of_record(value)) for name, value in COLUMNS]
+    rows(columns, [{"row": row} for row in shown.clusters], empty="No clusters")
+
+
+def _of_record(value: Callable[[SummaryRow], object]) -> Callable[[dict[str, object]], object]:
+    def read(record: dict[str, object]) -> object:
+        row = record["row"]
+        assert isinstance(row, SummaryRow)  # noqa: S101 - `_print` puts nothing else there
+        return value(row)
+
+    return read
+
+
+def _line(row: SummaryRow) -> str:
+    return " ".join(text(value(row)) for _, value in COLUMNS)
+
+
+def _json(row: SummaryRow) -> str:
+    return msgspec.json.encode(row).decode()
+
+
+def _headline(federation: FederationHead | None) -> str:
+    if federation is None:
+        return "This cluster"
+    return f"{text(federation.name)}  epoch {federation.epoch}  version {federation.head_version}"
