@@ -13,6 +13,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fedbus.web.yaml_documents import plain_scalar
 
@@ -67,7 +68,7 @@ def drawn(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for line in cells:
-        table.add_row(*(_escaped(cell) for cell in line))
+        table.add_row(*map(Text, line))
     return table
 
 
@@ -122,7 +123,3 @@ def _quote(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _quote)
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("[", r"\[")

@@ -21,6 +21,10 @@ from fedbus.cli.session import Session, command
 from fedbus.core.backoff import delay
 from fedbus.model.federation import FederationHead, SummaryRow
 
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 10.0
+"""Seconds between attempts to reach the daemon again."""
+
 
 class Shown(msgspec.Struct):
     """What `/v1/fed/summary` answers; a worker has no federation head."""
@@ -128,10 +132,10 @@ async def _watch(api: Api, form: Output) -> None:
     board = Board()
     if form is not Output.TABLE or not sys.stdout.isatty():
         as_line = _json if form is Output.JSON else _line
-        await _follow(api, board, lambda changed: _print_lines(changed, as_line))
+        await follow(api, board, lambda changed: _print_lines(changed, as_line))
         return
     with Live(get_renderable=board.drawing, refresh_per_second=4):
-        await _follow(api, board, lambda _changed: None)
+        await follow(api, board, lambda _changed: None)
 
 
 def _print_lines(changed: list[SummaryRow], as_line: Callable[[SummaryRow], str]) -> None:
@@ -139,7 +143,7 @@ def _print_lines(changed: list[SummaryRow], as_line: Callable[[SummaryRow], str]
         typer.echo(as_line(row))
 
 
-async def _follow(api: Api, board: Board, show: Callable[[list[SummaryRow]], None]) -> None:
+async def follow(api: Api, board: Board, show: Callable[[list[SummaryRow]], None]) -> None:
     """Keep `board` true for ever: subscribe, then read the state, so that nothing falls between.
 
     Ends only by an error that trying again would not mend.
@@ -159,7 +163,7 @@ async def _follow(api: Api, board: Board, show: Callable[[list[SummaryRow]], Non
                 raise
             say(f"{error.message}; trying again")
         attempt += 1
-        await asyncio.sleep(delay(attempt, random.random(), base=0.5, cap=10.0))
+        await asyncio.sleep(delay(attempt, random.random(), base=FIRST_DELAY, cap=LONGEST_DELAY))
 
 
 def _print(shown: Shown) -> None:
