@@ -245,6 +245,8 @@ class Supervisor:
         self.connection: Connection | None = None
         self.error: FedbusError | None = None
         self._open, self._use, self._clock, self._on_refused = open_, use, clock, on_refused
+        self.up = asyncio.Event()
+        """Set while a session is open."""
         self.restart = asyncio.Event()
         """Set it to end the session and begin a new one at once, with new credentials for instance."""
 
@@ -276,6 +278,7 @@ class Supervisor:
 
     async def _session(self, connection: Connection, stop: asyncio.Event) -> None:
         self.connection, self.error = connection, None
+        self.up.set()
         log.info("bus_session_opened", session=self.name)
         try:
             async with asyncio.TaskGroup() as group:
@@ -288,6 +291,7 @@ class Supervisor:
         except* FedbusError as errors:
             self.error = _only(errors)
         finally:
+            self.up.clear()
             self.connection = None
             self.error = connection.reason or self.error
 

@@ -8,6 +8,8 @@ from fedbus.errors import ConfigError, Unavailable
 POLICY = "POLICY"
 AUDIT = "AUDIT"
 HEARTBEATS = "HB"
+PROBE = "PROBE"
+PROBE_SUBJECT = "fed.v1.probe"
 
 MAX_MESSAGE = 768 * 1024
 """Bytes of one stored message, headers included: below the server's max_payload, which would end the
@@ -58,6 +60,8 @@ STREAMS = (
         max_msg_size=64 * 1024,
         max_consumers=100,
     ),
+    # One message in the same file system as the others: a full disk shows here first.
+    StreamConfig(name=PROBE, subjects=[PROBE_SUBJECT], max_msgs=1, max_msg_size=1024, max_consumers=1),
 )
 
 
@@ -112,6 +116,14 @@ async def recreate(connection: Connection, stream: str, replicas: int = 1) -> No
     await _call(connection, f"$JS.API.STREAM.DELETE.{stream}", b"")
     body = msgspec.json.encode(msgspec.structs.replace(config, num_replicas=replicas))
     await _call(connection, f"$JS.API.STREAM.CREATE.{stream}", body)
+
+
+async def probe(connection: Connection) -> None:
+    """Have the bus store one message: connected does not mean that it can. Raises Unavailable."""
+    reply = await connection.request(PROBE_SUBJECT, b"ready?", timeout=2.0)
+    answer = msgspec.json.decode(reply.data, type=_Answer)
+    if answer.error is not None:
+        raise Unavailable(f"the bus does not store: {answer.error.description}", code="BUS_NOT_STORING")
 
 
 async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | None:

@@ -23,7 +23,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     moved: list[tuple[Event, int]] = []
     """Both have these; the stream has them at this sequence."""
     covered: list[tuple[Event, int]] = []
-    """The store has these, on the stream something foreign stands above them, at this sequence."""
+    """The store has these, on the stream something foreign or old stands above them, at this sequence."""
     lost: list[Event] = []
     """The store has these and the stream lost them."""
     foreign: dict[str, int] = {}
@@ -59,6 +59,8 @@ def _compare_one(result: Comparison, event: Event, seq: int, found: OnStream | N
     there, here = (found.event.epoch, found.event.revision), (event.epoch, event.revision)
     if there > here:
         result.fold.append((found.event, found.seq))
+    elif there < here and found.seq > seq:
+        result.covered.append((event, found.seq))  # an old event was played again on top
     elif there < here or found.event.digest != event.digest:
         result.lost.append(event)
     elif found.seq != seq:

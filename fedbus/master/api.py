@@ -1,0 +1,265 @@
+"""The master's REST handlers: thin, one use case each."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from fedbus.bus import topology
+from fedbus.errors import Conflict, FedbusError, InvalidInput
+from fedbus.master.federation import ActiveFederation
+from fedbus.master.tokens import DEFAULT_MINUTES
+from fedbus.model import subjects
+from fedbus.model.federation import RestInfo
+from fedbus.model.objects import StoredObject
+from fedbus.store.database import Database
+from fedbus.web import health, policy_reads, respond
+from fedbus.web.app import new_app
+from fedbus.web.auth import Authenticator, principal
+
+if TYPE_CHECKING:
+    from fedbus.master.daemon import Master
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MAX_KEY = 128
+
+
+class PromoteBody(msgspec.Struct):
+    """NeuVector's promote request, as far as it means something here."""
+
+    name: str
+    master_rest_info: RestInfo = RestInfo()
+    rest_info: RestInfo = RestInfo()
+
+
+class TokenBody(msgspec.Struct):
+    """What a join token is made with."""
+
+    duration_minutes: int = DEFAULT_MINUTES
+    uses: int = 1
+    cluster_name: str = ""
+    labels: dict[str, str] = {}
+
+
+class DeployBody(msgspec.Struct):
+    """NeuVector's deploy request."""
+
+    ids: list[str]
+    force: bool = False
+
+
+class ConfigBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The settings of the federation that can be changed."""
+
+    name: str
+
+
+class FederatedPolicy:
+    """What the master's own cluster shows: the federated objects of its store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def objects(self, scope: str, kind: str) -> list[StoredObject]:
+        """Return all objects of a kind; there are no local ones yet."""
+        if scope != policy_reads.FED:
+            return []
+        return await self._database.read(lambda tx: tx.objects(subjects.SCOPE_ALL, kind))
+
+    async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
+        """Return one object."""
+        if scope != policy_reads.FED:
+            return None
+        found = await self._database.read(lambda tx: tx.object(subjects.SCOPE_ALL, kind, name))
+        return None if found is None or found.deleted else found
+
+
+def make_app(master: "Master", auth: Authenticator) -> web.Application:
+    """Return the master's application."""
+    app = new_app(auth)
+    handlers = Handlers(master)
+    checks = {"store": handlers.check_store, "bus": handlers.check_bus}
+    app.add_routes(health.routes(checks, lambda: "master"))
+    app.add_routes(handlers.routes())
+    app.add_routes(policy_reads.routes(FederatedPolicy(master.database), read_only=False))
+    master.hub.attach(app)
+    return app
+
+
+class Handlers:
+    """One method a route."""
+
+    def __init__(self, master: "Master") -> None:
+        self._master = master
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the federation."""
+        return [
+            web.post("/v1/fed/promote", self.promote),
+            web.post("/v1/fed/demote", self.demote),
+            web.get("/v1/fed/config", self.config),
+            web.patch("/v1/fed/config", self.change_config),
+            web.get("/v1/fed/member", self.member),
+            web.get("/v1/fed/join_token", self.quick_token),
+            web.post("/v1/fed/join_token", self.create_token),
+            web.get("/v1/fed/join_tokens", self.list_tokens),
+            web.delete("/v1/fed/join_token/{id}", self.revoke_token),
+            web.get("/v1/fed/cluster/{id}", self.cluster),
+            web.delete("/v1/fed/cluster/{id}", self.remove_cluster),
+            web.post("/v1/fed/deploy", self.deploy),
+            web.post("/v1/fed/apply", self.apply),
+            web.get("/v1/fed/summary", self.summary),
+        ]
+
+    @property
+    def _fed(self) -> ActiveFederation:
+        return self._master.federation()
+
+    async def check_store(self) -> None:
+        """Commit something. Raises Unavailable."""
+        stamp = self._master.clock.stamp()
+        await self._master.database.write(lambda tx: tx.set_meta("probe", stamp))
+
+    async def check_bus(self) -> None:
+        """Have the bus store something, if this is a master. Raises FedbusError."""
+        try:
+            fed = self._fed
+        except Conflict:
+            return
+        await topology.probe(fed.session.current())
+
+    async def promote(self, request: web.Request) -> web.Response:
+        """Make this cluster a master; the password is in the answer and nowhere else."""
+        body = await respond.body(request, PromoteBody)
+        fed, password = await self._master.promote(body.name, body.master_rest_info, body.rest_info)
+        bus = fed.federation.bus
+        return respond.json(
+            {
+                "federation_id": fed.federation.id,
+                "epoch": fed.ledger.epoch,
+                "name": fed.federation.name,
+                "server": bus.server,
+                "port": bus.port,
+                "admin": {"username": "admin", "password": password},
+            }
+        )
+
+    async def demote(self, request: web.Request) -> web.Response:
+        """End the federation."""
+        await self._master.demote(_actor(request))
+        return respond.json({})
+
+    async def config(self, _request: web.Request) -> web.Response:
+        """Show the federation's settings."""
+        return respond.json(
+            {
+                "federation": self._fed.federation,
+                "heartbeat_interval": self._master.settings.heartbeat_interval,
+                "checkpoint_interval": self._master.settings.checkpoint_interval,
+                "worker_jwt_days": self._master.settings.worker_jwt_days,
+            }
+        )
+
+    async def change_config(self, request: web.Request) -> web.Response:
+        """Rename the federation, while nobody is joined (a rule of NeuVector)."""
+        body = await respond.body(request, ConfigBody)
+        return respond.json({"federation": await self._master.rename(body.name)})
+
+    async def member(self, _request: web.Request) -> web.Response:
+        """List the members as NeuVector does."""
+        try:
+            fed = self._fed
+        except Conflict:
+            return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
+        rows = fed.fleet.summary().clusters
+        own = fed.federation
+        return respond.json(
+            {
+                "fed_role": "master",
+                "local_rest_info": own.rest,
+                "master_cluster": {
+                    "id": own.id, "name": own.name, "rest_info": own.bus, "status": "active",
+                },
+                "joint_clusters": [
+                    {
+                        "id": r.id, "name": r.name, "rest_info": r.rest_info, "status": r.status,
+                        "labels": r.labels, "joined_at": r.joined_at, "membership": r.membership,
+                        "rest_version": r.version.fedbus, "proxy_required": False,
+                    }
+                    for r in rows
+                    if r.role == "joint" and r.membership == "joined"
+                ],
+            }
+        )  # fmt: skip
+
+    async def quick_token(self, request: web.Request) -> web.Response:
+        """Make one single-use token, as NeuVector's path does; `token_duration` is in minutes."""
+        text = request.query.get("token_duration", str(DEFAULT_MINUTES))
+        if not text.isdecimal() or len(text) > 6:
+            raise InvalidInput(f"token_duration is a number of minutes, not {text!r}")
+        made = await self._fed.tokens.create(minutes=int(text), created_by=_actor(request))
+        return respond.json({"join_token": made.join_token})
+
+    async def create_token(self, request: web.Request) -> web.Response:
+        """Make a join token."""
+        body = await respond.body(request, TokenBody)
+        made = await self._fed.tokens.create(
+            minutes=body.duration_minutes,
+            uses=body.uses,
+            cluster_name=body.cluster_name,
+            labels=body.labels,
+            created_by=_actor(request),
+        )
+        return respond.json(made, status=201)
+
+    async def list_tokens(self, _request: web.Request) -> web.Response:
+        """List the tokens, never their text."""
+        return respond.json({"tokens": await self._fed.tokens.list()})
+
+    async def revoke_token(self, request: web.Request) -> web.Response:
+        """Revoke a token."""
+        await self._fed.tokens.revoke(request.match_info["id"])
+        return respond.json({})
+
+    async def cluster(self, request: web.Request) -> web.Response:
+        """Show one cluster: its row and what it joined with."""
+        found = await self._fed.members.cluster(request.match_info["id"])
+        row = msgspec.to_builtins(self._fed.fleet.row(found.id))
+        return respond.json(row | {"cluster_uid": found.cluster_uid, "ended_at": found.ended_at})
+
+    async def remove_cluster(self, request: web.Request) -> web.Response:
+        """Remove a cluster."""
+        removed = await self._fed.members.remove(request.match_info["id"], actor=_actor(request))
+        return respond.json({"id": removed.id, "name": removed.name, "disconnected": True})
+
+    async def deploy(self, request: web.Request) -> web.Response:
+        """Have clusters compare themselves with the head; 0 means told, anything else not."""
+        body = await respond.body(request, DeployBody)
+        results: dict[str, int] = {}
+        for cluster_id in body.ids:
+            try:
+                await self._fed.members.resync(cluster_id, force=body.force, actor=_actor(request))
+                results[cluster_id] = 0
+            except FedbusError:
+                results[cluster_id] = 3
+        return respond.json({"results": results})
+
+    async def apply(self, request: web.Request) -> web.Response:
+        """Apply documents as one changeset."""
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > MAX_KEY:
+            raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
+        found = await respond.documents(request)
+        documents = [(d.index, d.line, d.value) for d in found.documents]
+        return respond.json(await self._fed.policies.apply(documents, key=key))
+
+    async def summary(self, _request: web.Request) -> web.Response:
+        """Show the live summary."""
+        return respond.json(self._fed.fleet.summary())
+
+
+def _actor(request: web.Request) -> str:
+    who = principal(request)
+    return f"{who.name} from {who.remote}" if who else "unknown"

@@ -1,0 +1,52 @@
+"""Signed checkpoints: what is current, said by the master every few seconds (design section 8)."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from fedbus.bus.session import Connection
+from fedbus.errors import Unavailable
+from fedbus.model import codec, subjects
+from fedbus.model.federation import Checkpoint
+from fedbus.pki.signing import Signed, Signer
+from fedbus.runtime import Clock, first
+from fedbus.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+SIGNATURE = "Fb-Signature"
+"""The header with the signature over the body."""
+
+
+class Checkpoints:
+    """Makes checkpoints and broadcasts them while a session is up."""
+
+    def __init__(
+        self, database: Database, signer: Signer, federation_id: str, clock: Clock, epoch: Callable[[], int]
+    ) -> None:
+        self._database, self._signer, self._federation_id = database, signer, federation_id
+        self._clock, self._epoch = clock, epoch
+        self.due = asyncio.Event()
+        """Set it to have the next one sent at once."""
+
+    async def make(self, scopes: Sequence[str]) -> Checkpoint:
+        """Return the head of these scopes."""
+        states = await self._database.read(lambda tx: {scope: tx.scope(scope) for scope in scopes})
+        return Checkpoint(
+            federation_id=self._federation_id, epoch=self._epoch(), time=self._clock.now(), scopes=states
+        )
+
+    async def broadcast(self, connection: Connection, interval: float) -> None:
+        """Send one at once, and then every `interval` seconds and whenever one is due."""
+        while True:
+            self.due.clear()
+            body = codec.encode(await self.make((subjects.SCOPE_ALL,)))
+            signature = base64.b64encode(self._signer.sign(body, Signed.CHECKPOINT)).decode()
+            try:
+                await connection.publish(subjects.CHECKPOINT, body, headers={SIGNATURE: signature})
+            except Unavailable:
+                log.debug("checkpoint_not_sent")
+                raise
+            await first(self.due.wait(), timeout=interval)

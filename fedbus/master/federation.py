@@ -1,0 +1,303 @@
+"""An active federation: the bus, its sessions, and the use cases wired to them."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from fedbus.bus import admin, topology
+from fedbus.bus.reader import Reader
+from fedbus.bus.server import EmbeddedServer
+from fedbus.bus.server_config import ServerSettings
+from fedbus.bus.session import Connection, Endpoint, Message, Supervisor
+from fedbus.config import MasterSettings
+from fedbus.errors import InvalidEvent
+from fedbus.master import audit as audit_log
+from fedbus.master.audit import Audit
+from fedbus.master.checkpoints import Checkpoints
+from fedbus.master.fleet import Fleet
+from fedbus.master.ledger import Change, Committed, Ledger
+from fedbus.master.members import Members
+from fedbus.master.policies import Policies
+from fedbus.master.recovery import Recovery
+from fedbus.master.tokens import Tokens
+from fedbus.model import codec, subjects
+from fedbus.model.events import Event
+from fedbus.model.federation import FEDERATION, Cluster, Federation
+from fedbus.pki import files
+from fedbus.pki.credentials import Credentials
+from fedbus.pki.keyring import Keyring
+from fedbus.pki.signing import Verifier
+from fedbus.pki.verification import verified
+from fedbus.runtime import Clock, first, serve
+from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
+from fedbus.web.sse import Hub
+
+log = structlog.get_logger(__name__)
+
+SYSTEM_WAIT = 5.0
+"""Seconds to wait for the system account's session before a revocation fails."""
+MAX_WAITING = 1000
+"""Requests of workers that may wait; more are dropped, and the workers ask again."""
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """What promote decided, kept beside the keyring: the federation and the port its bus listens on."""
+
+    federation: Federation
+    listen_port: int
+
+    def save(self, path: Path) -> None:
+        """Write it atomically."""
+        files.write(path, msgspec.json.format(codec.encode(self)))
+
+
+class PolicyNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The server-sent event of a policy changeset."""
+
+    changeset: str
+    version: int
+    changes: list[object]
+
+
+class MemberNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The server-sent event of a membership change."""
+
+    id: str
+    name: str
+    event: str
+
+
+class ActiveFederation:
+    """Everything that runs between promote and demote."""
+
+    def __init__(
+        self,
+        *,
+        settings: MasterSettings,
+        promotion: Promotion,
+        keyring: Keyring,
+        database: Database,
+        clock: Clock,
+        hub: Hub,
+    ) -> None:
+        self.federation = promotion.federation
+        self.ready = asyncio.Event()
+        """Set while stream and store are known to be equal and members can be served."""
+        self._settings, self._promotion = settings, promotion
+        self._keyring, self._database, self._clock, self._hub = keyring, database, clock, hub
+        self._last_push = 0.0
+        self.server = None if settings.bus_urls else self._make_server()
+        self._credentials = self._master_credentials()
+        self.session = Supervisor("master", self._endpoint_as_master, self._session, clock)
+        self.system = Supervisor("master-system", self._endpoint_as_system, _idle, clock)
+        self._wire(self.federation.id)
+
+    def _wire(self, federation_id: str) -> None:
+        self.ledger = Ledger(
+            database=self._database,
+            signer=self._keyring.signer,
+            federation_id=federation_id,
+            connection=self.session.current,
+            clock=self._clock,
+            on_committed=self._on_committed,
+        )
+        self._verifier = Verifier(self._keyring.signer.public_key)
+        self.recovery = Recovery(self.ledger, self._verifier, federation_id)
+        self.ledger.recover = self._recover
+        self.audit = Audit(self._database, self.session.current, self._clock)
+        self.checkpoints = Checkpoints(
+            self._database, self._keyring.signer, federation_id, self._clock, lambda: self.ledger.epoch
+        )
+        interval = self._settings.heartbeat_interval
+        self.fleet = Fleet(
+            self._database,
+            self.federation,
+            self._clock,
+            interval,
+            lambda row: self._hub.publish("cluster", row),
+        )
+        self.tokens = Tokens(self.ledger, self._keyring, self.federation)
+        self.policies = Policies(self.ledger)
+        self.members = Members(
+            ledger=self.ledger,
+            keyring=self._keyring,
+            federation=self.federation,
+            tokens=self.tokens,
+            audit=self.audit,
+            worker_days=self._settings.worker_jwt_days,
+            heartbeat_interval=interval,
+            revoke=self._revoke,
+            checkpoint=self.checkpoints.make,
+            on_change=self._on_member,
+        )
+
+    def _make_server(self) -> EmbeddedServer:
+        return EmbeddedServer(
+            ServerSettings(
+                directory=self._settings.data_dir / "bus",
+                certificate_file=self._keyring.server_file,
+                operator_jwt=self._keyring.operator_jwt,
+                system_account=self._keyring.system_account,
+                accounts={
+                    self._keyring.system_account: self._keyring.system_account_jwt,
+                    # Dated at the beginning of time: whatever was pushed later has revocations, and wins.
+                    self._keyring.account: self._keyring.account_jwt({}, now=1),
+                },
+                host=self._settings.bus_host,
+                port=self._promotion.listen_port,
+            )
+        )
+
+    def _master_credentials(self) -> Credentials:
+        if self._settings.bus_credentials is not None:
+            return Credentials.load(self._settings.bus_credentials)
+        now = self._clock.now()
+        return self._keyring.credentials("master", "master", now=now, randomness=self._clock.random_bytes)
+
+    def _endpoint_as_master(self) -> tuple[Endpoint, Credentials]:
+        return self._endpoint(), self._credentials
+
+    def _endpoint_as_system(self) -> tuple[Endpoint, Credentials]:
+        return self._endpoint(), self._keyring.system
+
+    def _endpoint(self) -> Endpoint:
+        servers = self._settings.bus_urls or ((self.server.url,) if self.server else ())
+        return Endpoint(tuple(servers), self._keyring.ca_pem)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start the bus and serve the federation until `stop`. Raises Unavailable if it does not start."""
+        services = {
+            "session": self.session.run,
+            "system session": self.system.run,
+            "fleet": self.fleet.watch,
+        }
+        if self.server is None:
+            await serve(services, stop)
+            return
+        async with self.server:
+            await serve(services | {"bus": self.server.run}, stop)
+
+    async def _session(self, connection: Connection) -> None:
+        """Serve one bus session: compare, take up the members, then answer and broadcast."""
+        try:
+            rewrites = self.recovery.rewrites
+            await self.ledger.synchronise()
+            await self._publish_record()
+            await self.fleet.load(await self.members.clusters())
+            await self.members.push_revocations()
+            await self.members.drop_consumers(connection)
+            if self.recovery.rewrites != rewrites:
+                await self._tell_rewritten()
+            joins, ups = partial(self.members.on_join, connection), partial(self.members.on_up, connection)
+            async with (
+                connection.subscription(subjects.JOIN, joins, limit=MAX_WAITING),
+                connection.subscription(subjects.up("*", "renew"), ups, limit=MAX_WAITING),
+                connection.subscription(subjects.up("*", "leave"), ups, limit=MAX_WAITING),
+                connection.subscription(subjects.up("*", "report"), ups, limit=MAX_WAITING),
+            ):
+                await self._serve(connection)
+        finally:
+            self.ready.clear()
+
+    async def _serve(self, connection: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                self.checkpoints.broadcast(connection, self._settings.checkpoint_interval), name="checkpoints"
+            )
+            group.create_task(self.fleet.follow(connection), name="heartbeats")
+            group.create_task(self._guard(connection), name="guard")
+            self.ready.set()
+
+    async def _recover(self) -> None:
+        await self.recovery.run(self.session.current())
+        self.fleet.epoch = self.ledger.epoch
+        self.checkpoints.due.set()
+
+    async def _tell_rewritten(self) -> None:
+        await self.audit.record(
+            audit_log.SECURITY, "stream rewritten", actor="master", detail=f"epoch {self.ledger.epoch}"
+        )
+        for cluster in await self.members.clusters():
+            if cluster.state == "joined":
+                await self.members.resync(cluster.id, force=False, actor="master")
+
+    async def _publish_record(self) -> None:
+        record = Change(
+            scope=subjects.SCOPE_MASTER,
+            category=subjects.RECORD,
+            kind=FEDERATION,
+            name="self",
+            payload=codec.encode(self.federation),
+        )
+        await self.ledger.commit(lambda _: [record])
+
+    async def _guard(self, connection: Connection) -> None:
+        """Watch the stream for what we did not write, or wrote long ago: cover it at once."""
+        info = await topology.info(connection, topology.POLICY)
+        reader = Reader(connection, topology.POLICY, "master-guard", "fed.v1.ev.>")
+        await reader.attach(info.last_seq if info else 0)
+
+        async def look(messages: Sequence[Message]) -> None:
+            odd = [m for m in messages if not self._ours(m)]
+            odd += await self._database.read(lambda tx: [m for m in messages if _is_old(tx, m)])
+            if not odd:
+                return
+            for message in odd:
+                await self.audit.record(
+                    audit_log.SECURITY, "foreign event", actor="unknown", object_=message.subject
+                )
+            await self.ledger.synchronise()
+
+        await reader.run(look)
+
+    def _ours(self, message: Message) -> bool:
+        try:
+            verified(self._verifier, self.federation.id, message.subject, message.headers, message.data)
+        except InvalidEvent:
+            return False
+        return True
+
+    async def _on_committed(self, committed: Committed, events: Sequence[Event]) -> None:
+        scopes = {e.address.scope for e in events}
+        states = await self._database.read(lambda tx: {s: tx.scope(s).digest for s in scopes})
+        self.fleet.committed(committed.version, events, states)
+        changes: list[object] = [c for c in committed.changes if c.op != "unchanged"]
+        if subjects.SCOPE_ALL in scopes:
+            self._hub.publish(
+                "policy",
+                PolicyNotice(changeset=committed.changeset, version=committed.version, changes=changes),
+            )
+
+    async def _on_member(self, cluster: Cluster, event: str) -> None:
+        self.fleet.member_changed(cluster)
+        self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
+
+    async def _revoke(self, revocations: dict[str, int]) -> None:
+        """Push the account with these revocations; a server keeps the JWT with the latest date."""
+        await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
+        self._last_push = max(self._clock.now(), self._last_push + 1)
+        account_jwt = self._keyring.account_jwt(revocations, now=self._last_push)
+        await admin.push_account(self.system.current(), account_jwt)
+        if self.server is not None:
+            # Kept for its next start too, should its own copy be lost.
+            self.server.preload({self._keyring.account: account_jwt})
+
+
+async def _idle(connection: Connection) -> None:
+    await connection.closed.wait()
+
+
+def _is_old(tx: Transaction, message: Message) -> bool:
+    """Tell whether an event is older than what the store has of its object."""
+    try:
+        address = subjects.parse(message.subject)
+        stamp = int(message.headers.get("ce-fbepoch", "0")), int(message.headers.get("ce-fbrevision", "0"))
+    except (InvalidEvent, ValueError):
+        return False
+    held = tx.object(address.scope, address.kind, address.name)
+    return held is not None and stamp < (held.epoch, held.revision)

@@ -1,0 +1,195 @@
+"""The fleet: heartbeats in, summary rows out; updated by events and deadlines, never by asking."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from fedbus import __version__
+from fedbus.bus import topology
+from fedbus.bus.reader import Reader
+from fedbus.bus.session import Connection, Message
+from fedbus.core import digest, summary
+from fedbus.core.summary import Head, Heard
+from fedbus.model import codec, subjects
+from fedbus.model.events import Event
+from fedbus.model.federation import (
+    Cluster,
+    Federation,
+    FederationHead,
+    Heartbeat,
+    Link,
+    Summary,
+    SummaryRow,
+    Sync,
+    Versions,
+    VersionState,
+)
+from fedbus.runtime import Clock, first, rfc3339
+from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+KEEP_HEADS = 4096
+"""Versions of a scope whose digest is kept: a worker further behind is `syncing` without a verdict."""
+
+
+class Fleet:
+    """What is known of every cluster now."""
+
+    def __init__(
+        self,
+        database: Database,
+        federation: Federation,
+        clock: Clock,
+        interval: float,
+        on_row: Callable[[SummaryRow], None],
+    ) -> None:
+        self._database, self._federation, self._clock = database, federation, clock
+        self._interval, self._on_row = interval, on_row
+        self._clusters: dict[str, Cluster] = {}
+        self._heard: dict[str, Heard] = {}
+        self._heads: dict[str, list[Head]] = {subjects.SCOPE_ALL: []}
+        self._links: dict[str, Link] = {}
+        self._changed = asyncio.Event()
+        self.epoch = 1
+
+    async def load(self, clusters: Sequence[Cluster]) -> None:
+        """Take members and remembered heads from the store."""
+        self._clusters = {c.id: c for c in clusters}
+        for cluster_id in ("", *self._clusters):
+            scope = subjects.own_scope(cluster_id) if cluster_id else subjects.SCOPE_ALL
+            self._heads[scope] = await self._database.read(lambda tx, s=scope: _heads(tx, s))  # type: ignore[misc]
+        for cluster_id in self._clusters:
+            self._publish(cluster_id)
+
+    def committed(self, version: int, events: Sequence[Event], states: dict[str, str]) -> None:
+        """Note new heads: `states` has the digest of each scope that the changeset touched."""
+        now = self._clock.now()
+        for scope, content in states.items():
+            heads = self._heads.setdefault(scope, [])
+            heads.append(Head(version, content, now))
+            del heads[:-KEEP_HEADS]
+        if any(e.address.scope != subjects.SCOPE_MASTER for e in events):
+            self._changed.set()
+
+    def member_changed(self, cluster: Cluster) -> None:
+        """Note that a cluster joined, left or was removed."""
+        self._clusters[cluster.id] = cluster
+        self._publish(cluster.id)
+
+    async def follow(self, connection: Connection) -> None:
+        """Read heartbeats for ever on one session; the last of each cluster first."""
+        reader = Reader(connection, topology.HEARTBEATS, "master-heartbeats", subjects.HEARTBEATS)
+        await reader.attach(None)
+        await reader.run(self._on_heartbeats)
+
+    async def _on_heartbeats(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            cluster_id = subjects.sender(message.subject)
+            try:
+                heartbeat = codec.decode(message.data, Heartbeat)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                log.warning("heartbeat_undecodable", cluster=cluster_id, error=str(error))
+                continue
+            if cluster_id in self._clusters:
+                now = self._clock.now()
+                self._heard[cluster_id] = Heard(
+                    heartbeat=heartbeat,
+                    monotonic=self._clock.monotonic(),
+                    at=now,
+                    skew=heartbeat.sent_at - now,
+                )
+                self._publish(cluster_id)
+        self._changed.set()
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Publish a row when silence or a new head changes it: wait for the next deadline, no longer."""
+        published: dict[str, tuple[str, str]] = {}
+        while not stop.is_set():
+            self._changed.clear()
+            pauses = []
+            for cluster_id, heard in self._heard.items():
+                row = self.row(cluster_id)
+                state = (row.link.state, row.sync.state)
+                if published.get(cluster_id) != state:
+                    published[cluster_id] = state
+                    self._on_row(row)
+                age = self._clock.monotonic() - heard.monotonic
+                pause = summary.next_change(age, self._interval)
+                if pause is not None:
+                    pauses.append(pause)
+            # A hair later than the deadline, so that it has passed.
+            wait = min(pauses) + 0.01 if pauses else None
+            await first(stop.wait(), self._changed.wait(), timeout=wait)
+
+    def row(self, cluster_id: str) -> SummaryRow:
+        """Return the row of one cluster as it is now. Raises KeyError for one never seen."""
+        cluster = self._clusters[cluster_id]
+        heard = self._heard.get(cluster_id)
+        scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster_id))
+        known = self._links.get(cluster_id, Link(state="never", since=cluster.joined_at))
+        row = summary.row(
+            cluster,
+            heard,
+            {scope: self._heads.get(scope, []) for scope in scopes},
+            now=self._clock.now(),
+            monotonic=self._clock.monotonic(),
+            interval=self._interval,
+            since=known.since,
+        )
+        if row.link.state != known.state:
+            # Offline counts from the last sign of life, not from when it was noticed.
+            gone = row.link.state in ("offline", "stale") and heard is not None
+            since = rfc3339(heard.at) if gone and heard else self._clock.stamp()
+            row = msgspec.structs.replace(row, link=Link(state=row.link.state, since=since))
+        self._links[cluster_id] = row.link
+        return row
+
+    def _publish(self, cluster_id: str) -> None:
+        self._on_row(self.row(cluster_id))
+
+    def head(self) -> Head:
+        """Return the newest version of what every cluster holds."""
+        heads = self._heads[subjects.SCOPE_ALL]
+        return heads[-1] if heads else Head(0, digest.EMPTY, 0.0)
+
+    def summary(self) -> Summary:
+        """Return the whole summary, the master's own row first."""
+        rows = [self.row(c.id) for c in sorted(self._clusters.values(), key=lambda c: (c.name, c.id))]
+        current = [r for r in rows if r.membership == "joined"] + [
+            r for r in rows if r.membership != "joined"
+        ]
+        return Summary(federation=self._head_line(), clusters=[self._own_row(), *current])
+
+    def _head_line(self) -> FederationHead:
+        f = self._federation
+        return FederationHead(id=f.id, name=f.name, epoch=self.epoch, head_version=self.head().version)
+
+    def _own_row(self) -> SummaryRow:
+        head, versions = self.head(), Versions(fedbus=__version__)
+        return SummaryRow(
+            id=self._federation.id,
+            name=self._federation.name,
+            role="master",
+            link=Link(state="online", since=self._federation.created_at),
+            sync=Sync(
+                state="synced", applied_version=head.version, head_version=head.version, digests_equal=True
+            ),
+            version=VersionState(
+                fedbus=versions.fedbus,
+                protocol_min=versions.protocol_min,
+                protocol_max=versions.protocol_max,
+            ),
+            membership="joined",
+            status="active",
+            last_heartbeat_age_seconds=0.0,
+            joined_at=self._federation.created_at,
+            rest_info=self._federation.rest,
+        )
+
+
+def _heads(tx: Transaction, scope: str) -> list[Head]:
+    return [Head(version, content, at) for version, content, at in tx.heads(scope)[-KEEP_HEADS:]]
