@@ -56,16 +56,17 @@ class Api:
         raw: bytes | None = None,
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
         accept: frozenset[int] = frozenset({200, 201}),
     ) -> dict[str, object]:
         """Make a request and return the JSON object of its answer; a status not in `accept` is an error."""
-        headers = {"Content-Type": content_type} if raw is not None else {}
+        about = {"Content-Type": content_type} if raw is not None else {}
         try:
             async with self._session.request(
                 method,
                 self.url + path,
                 data=raw,
-                headers=headers,
+                headers=about | (headers or {}),
                 params=query or None,
                 allow_redirects=False,
             ) as answer:

@@ -1,4 +1,4 @@
-"""`fedbus master` and `fedbus worker`: settings, logs, and over to the daemon."""
+"""`fedbus master` and `fedbus worker`: settings, and over to the daemon."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedbus import config, log
+from fedbus import config
 from fedbus.cli.session import Shared, report
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="A TOML file.")]
@@ -53,9 +53,7 @@ def master(
     def run() -> None:
         from fedbus.master import daemon  # noqa: PLC0415 - a client command must not load a daemon
 
-        settings = config.load("master", config_file, os.environ, flags)
-        log.set_up(settings.log_level)
-        daemon.run(settings)
+        daemon.run(config.load("master", config_file, os.environ, flags))
 
     report(run)
 
@@ -93,8 +91,6 @@ def worker(
     def run() -> None:
         from fedbus.worker import daemon  # noqa: PLC0415 - a client command must not load a daemon
 
-        settings = config.load("worker", config_file, os.environ, flags)
-        log.set_up(settings.log_level)
-        daemon.run(settings)
+        daemon.run(config.load("worker", config_file, os.environ, flags))
 
     report(run)

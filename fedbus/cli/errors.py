@@ -45,6 +45,10 @@ def lines(error: CliError) -> list[str]:
             said.append(f"  The current revision is {problem.current_revision}")
         if problem.retry_after is not None:
             said.append(f"  Try again in {problem.retry_after:.0f} s")
+        if problem.idempotency_key:
+            said.append(
+                f"  It may have been done: ask again with --idempotency-key {problem.idempotency_key}"
+            )
     if error.remedy:
         said.append(f"  {error.remedy}")
     return said

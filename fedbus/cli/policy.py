@@ -59,6 +59,9 @@ async def apply(
         list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML documents; - is standard input.")
     ],
     comment: CommentOption = "",
+    idempotency_key: Annotated[
+        str, typer.Option(help="To ask again about a change of unknown outcome.")
+    ] = "",
 ) -> None:
     """Apply documents as one change: all of them, or none."""
     texts = [(name, _text(name)) for name in file]
@@ -70,6 +73,7 @@ async def apply(
             raw=stream.encode(),
             content_type="application/yaml",
             query={"comment": comment} if comment else None,
+            headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
         )
     except ApiError as error:
         _name_files(error, starts)

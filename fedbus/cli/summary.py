@@ -151,9 +151,9 @@ async def follow(api: Api, board: Board, show: Callable[[list[SummaryRow]], None
     attempt = 0
     while True:
         try:
-            async for event, data in api.events("cluster,member,policy,status,lost"):
+            async for event, data in api.events("cluster,member,policy,status,applied,lost"):
                 attempt = 0
-                if event in {"", "member", "lost"}:
+                if event in {"", "member", "status", "applied", "lost"}:
                     board.replace(msgspec.convert(await api.get("/v1/fed/summary"), Shown))
                     show(board.rows())
                 elif (row := board.take(event, data)) is not None:

@@ -29,6 +29,7 @@ class FakeApi:
         self.hub = Hub()
         self.answers: dict[str, object | FedbusError | Callable[[], object]] = {}
         self.sent: list[tuple[str, object]] = []
+        self.headers: list[str] = []
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -36,6 +37,7 @@ class FakeApi:
         raw = await request.read()
         is_json = request.content_type == "application/json" and raw
         self.sent.append((asked, respond.decode(raw, object) if is_json else raw.decode()))
+        self.headers.append(request.headers.get("Idempotency-Key", ""))
         answer = self.answers.get(asked, NotFound(f"no answer for {asked}"))
         answer = answer() if callable(answer) else answer
         if isinstance(answer, FedbusError):

@@ -268,6 +268,18 @@ async def test_apply_sends_the_files_as_one_stream(api: FakeApi, run: Run, tmp_p
     ]
 
 
+async def test_a_change_of_unknown_outcome_says_how_to_ask_again(api: FakeApi, run: Run) -> None:
+    api.answers["POST /v1/fed/apply"] = Unavailable("The bus is down", idempotency_key="k1")
+    line = ["policy", "apply", "-f", "-", "--data-dir", str(api.data_dir)]
+
+    done = await run(*line, stdin=POLICY)
+    assert done.exit_code == 8
+    assert "--idempotency-key k1" in done.stderr
+
+    await run(*line, "--idempotency-key", "k1", stdin=POLICY)
+    assert api.headers == ["", "k1"]
+
+
 async def test_a_fault_is_shown_with_its_file_and_the_line_in_it(
     api: FakeApi, run: Run, tmp_path: Path
 ) -> None:

@@ -6,18 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from fedbus import log
 from fedbus.config import MasterSettings, WorkerSettings
 from fedbus.errors import Unavailable
 from fedbus.master import daemon as master_daemon
 from fedbus.worker import daemon as worker_daemon
 
 Run = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "set_up", lambda _level: None)
 
 
 async def test_a_master_gets_its_settings_from_file_environment_and_flags(
