@@ -138,3 +138,13 @@ class InvalidEvent(FedbusError):
     """An event that must not be applied; `code` is the reason it is quarantined with."""
 
     code = "EVENT_INVALID"
+
+
+def only(group: BaseExceptionGroup[FedbusError]) -> FedbusError:
+    """Return the first error of a group that `except*` selected: one failure ends a session."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, FedbusError):
+        raise error
+    return error

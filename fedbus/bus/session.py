@@ -20,7 +20,7 @@ import nats.errors
 import structlog
 
 from fedbus.core import backoff
-from fedbus.errors import FedbusError, Refused, Unavailable
+from fedbus.errors import FedbusError, Refused, Unavailable, only
 from fedbus.pki.ca import client_context
 from fedbus.pki.credentials import Credentials
 from fedbus.runtime import Clock, first
@@ -106,11 +106,6 @@ class Connection:
     async def _on_closed(self) -> None:
         self.closed.set()
 
-    @property
-    def server_name(self) -> str:
-        """The name of the server this session is on."""
-        return str(self._nc.connected_server_version)
-
     async def request(
         self,
         subject: str,
@@ -143,13 +138,6 @@ class Connection:
         try:
             await self._nc.publish(subject, data, reply=reply, headers=dict(headers or {}) or None)
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"the session ended: {error}", code="BUS_UNREACHABLE") from error
-
-    async def flush(self) -> None:
-        """Wait until the server has read everything sent so far. Raises Unavailable."""
-        try:
-            await self._nc.flush(timeout=int(REQUEST_TIMEOUT))
-        except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Unavailable(f"the session ended: {error}", code="BUS_UNREACHABLE") from error
 
     @asynccontextmanager
@@ -289,7 +277,7 @@ class Supervisor:
                 )  # fmt: skip
                 user.cancel()
         except* FedbusError as errors:
-            self.error = _only(errors)
+            self.error = only(errors)
         finally:
             self.up.clear()
             self.connection = None
@@ -301,14 +289,6 @@ class Supervisor:
             detail = f": {self.error.message}" if self.error else ""
             raise Unavailable(f"the bus is not connected{detail}", code="BUS_UNREACHABLE")
         return self.connection
-
-
-def _only(errors: BaseExceptionGroup[FedbusError]) -> FedbusError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, FedbusError)  # noqa: S101 - except* selected it
-    return error
 
 
 def _text(error: FedbusError | None) -> str:

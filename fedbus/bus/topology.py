@@ -70,7 +70,7 @@ class _Failure(msgspec.Struct):
     description: str = ""
 
 
-class _State(msgspec.Struct):
+class _State(msgspec.Struct, frozen=True):
     last_seq: int = 0
     messages: int = 0
 

@@ -9,15 +9,12 @@ import structlog
 from fedbus.bus.session import Connection
 from fedbus.errors import Unavailable
 from fedbus.model import codec, subjects
-from fedbus.model.federation import Checkpoint
+from fedbus.model.federation import SIGNATURE, Checkpoint
 from fedbus.pki.signing import Signed, Signer
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 
 log = structlog.get_logger(__name__)
-
-SIGNATURE = "Fb-Signature"
-"""The header with the signature over the body."""
 
 
 class Checkpoints:

@@ -12,11 +12,12 @@ import uvloop
 from fedbus import log as log_setup
 from fedbus.config import MasterSettings
 from fedbus.core import backoff
-from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable
+from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
 from fedbus.master import api
 from fedbus.master.federation import ActiveFederation, Promotion
 from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
+from fedbus.pki import files
 from fedbus.pki.keyring import Keyring
 from fedbus.runtime import Clock, first, serve, stop_on_signals
 from fedbus.store.database import Database
@@ -24,7 +25,7 @@ from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password
 from fedbus.web.server import RestServer
 from fedbus.web.sse import Hub
-from fedbus.web.tls import RestTls
+from fedbus.web.tls import RestTls, rest_hosts
 
 log = structlog.get_logger(__name__)
 
@@ -179,7 +180,7 @@ class Master:
                 await first(asyncio.wait([running]), stop.wait(), self._again.wait())
                 end.set()
         except* FedbusError as errors:
-            raise errors.exceptions[0] from None
+            raise only(errors) from None
         finally:
             self.active = None
             self._settled.set()
@@ -211,18 +212,20 @@ def _forget(tx: Transaction) -> None:
 
 
 async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clock) -> None:
-    """Run a master until `stop`."""
+    """Run a master until `stop`. Raises ConfigError if another daemon has its data directory."""
     auth = Authenticator(settings.data_dir, clock=clock.monotonic)
-    hosts = ("localhost", "127.0.0.1", *settings.rest_names)
+    hosts = rest_hosts(settings.rest_host, settings.rest_names)
     tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-    async with Database(settings.data_dir / "store.db", "FULL") as database:
-        if database.damaged:
-            log.error("store_damaged", moved_to=str(database.damaged), remedy="it is rebuilt from the stream")
-        master = Master(settings, database, auth, clock)
-        rest = RestServer(api.make_app(master, auth), settings.rest_host, settings.rest_port, tls.context)
-        await rest.start()
-        rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
-        await serve({"federation": master.run, "rest": rest.run}, stop, grace=8.0)
+    with files.locked(settings.data_dir):
+        async with Database(settings.data_dir / "store.db", "FULL") as database:
+            if database.damaged:
+                log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
+            master = Master(settings, database, auth, clock)
+            app = api.make_app(master, auth)
+            rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
+            await rest.start()
+            rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
+            await serve({"federation": master.run, "rest": rest.run}, stop, grace=8.0)
 
 
 def run(settings: MasterSettings) -> None:

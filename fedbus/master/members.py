@@ -24,6 +24,10 @@ from fedbus.master.tokens import Tokens
 from fedbus.model import codec, names, subjects
 from fedbus.model.federation import (
     CLUSTER,
+    DISMISSED,
+    PROOF,
+    RENEW_PROOF,
+    RESYNC,
     BusReply,
     Checkpoint,
     Cluster,
@@ -44,10 +48,6 @@ from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
-DISMISSED, RESYNC = "dismissed", "resync"
-"""Instructions to a cluster."""
-PROOF, RENEW_PROOF = "Fb-Proof", "Fb-Renew-Proof"
-"""Headers with the signatures over a join request by both of its keys."""
 MAX_REQUEST = 8192
 FAREWELL_SECONDS = 0.5
 """How long a removed worker has to say that it read its dismissal, before it is cut."""
@@ -117,7 +117,7 @@ class Members:
         if (again := await self._joined_before(token_id, request)) is not None:
             return BusReply(joined=self._join_answer(again))
         try:
-            token = await self._tokens.use_up(token_id, request.token_hash)
+            token = await self._tokens.use_up(token_id)
             cluster = await self._admit(token, request)
         except Refused as error:
             category = audit_log.SECURITY if error.code == "TOKEN_USED" else audit_log.MEMBERSHIP

@@ -17,6 +17,16 @@ CLUSTER = "cluster"
 TOKEN = "token"  # noqa: S105 - the name of a kind of record
 """Kinds of the master's own records."""
 
+DISMISSED = "dismissed"
+RESYNC = "resync"
+"""Instructions to one cluster."""
+
+PROOF = "Fb-Proof"
+RENEW_PROOF = "Fb-Renew-Proof"
+"""Headers of a join request: its signatures by the bus key and by the renewal key, base64."""
+SIGNATURE = "Fb-Signature"
+"""The header of a checkpoint: the federation's signature over the body, base64."""
+
 
 class RestInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Where a daemon is reached (NeuVector's `rest_info`)."""
@@ -86,7 +96,6 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     nkey: str
     renew_nkey: str
-    token_hash: str
     versions: Versions
     labels: dict[str, str] = {}
     cluster_uid: str = ""

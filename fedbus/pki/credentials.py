@@ -37,6 +37,11 @@ class Credentials(msgspec.Struct, frozen=True):
         expires = jwt.decode_claims(self.jwt).get("exp")
         return expires if isinstance(expires, int) else None
 
+    @property
+    def issued(self) -> int:
+        """When it was issued, in seconds since 1970."""
+        return int(jwt.decode_claims(self.jwt)["iat"])
+
     def sign(self, nonce: bytes) -> bytes:
         """Sign the server's nonce; empty for a bearer, which proves nothing more."""
         return KeyPair(self.seed).sign(nonce) if self.seed else b""

@@ -5,9 +5,13 @@ to a temporary file beside the target, is synced, takes the target's name, and t
 """
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from fedbus.errors import ConfigError
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -45,3 +49,18 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a data directory for one daemon. Raises ConfigError while another one holds it."""
+    with (make_directory(directory) / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another fedbus daemon runs on {directory}",
+                code="DATA_DIRECTORY_IN_USE",
+                remedy="stop it, or give this one a data directory of its own",
+            ) from error
+        yield

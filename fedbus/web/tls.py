@@ -75,3 +75,10 @@ def _split(file: Path) -> tuple[bytes, bytes]:
             remedy=f"Delete {file.parent}: it is made anew at the next start",
         )
     return chain, marker + key
+
+
+def rest_hosts(host: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a daemon's REST certificate is for: this machine, its own address, and more names."""
+    anywhere = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    own = () if host in anywhere else (host,)
+    return tuple(dict.fromkeys(("localhost", "127.0.0.1", *own, *names)))

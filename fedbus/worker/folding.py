@@ -41,8 +41,9 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Folded(msgspec.Struct, kw_only=True):
-    """What one transaction did."""
+    """What one transaction did in a scope."""
 
+    scope: str
     state: ScopeState
     applied: int = 0
     duplicates: int = 0
@@ -110,7 +111,7 @@ class _Pass:
         self._tx, self._scope, self._at = tx, scope, at
         self.fold = tx.folding(scope)
         self._before = self.fold.seq
-        self.result = Folded(state=self.fold.state)
+        self.result = Folded(scope=scope, state=self.fold.state)
 
     def apply(self, item: Item) -> None:
         if item.event is None:

@@ -143,7 +143,7 @@ class Follower:
         state = await self._database.write(lambda tx: _sweep(tx, self.scope, keep, epoch, head))
         if state is not None:
             self._snapshot = None
-            await self._on_applied(Folded(state=state))
+            await self._on_applied(Folded(scope=self.scope, state=state))
         elif head is not None and head.version <= (await self._state()).version:
             self._again("digest differs after a snapshot")
 

@@ -1,0 +1,237 @@
+"""The worker's REST handlers: thin, one use case each."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from fedbus import __version__
+from fedbus.core.summary import LinkState
+from fedbus.errors import Forbidden
+from fedbus.model import subjects
+from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
+from fedbus.model.objects import StoredObject
+from fedbus.store.database import Database
+from fedbus.web import health, policy_reads, respond
+from fedbus.web.app import new_app
+from fedbus.web.auth import Authenticator
+from fedbus.worker.dialogue import Joining
+
+if TYPE_CHECKING:
+    from fedbus.worker.daemon import Worker
+
+STALE_AFTER = 30.0
+"""Seconds without a signed checkpoint after which a worker says that its bus may be frozen."""
+
+
+class JoinBody(msgspec.Struct):
+    """NeuVector's join request."""
+
+    name: str
+    join_token: str
+    server: str = ""
+    port: int = 0
+    joint_rest_info: RestInfo = RestInfo()
+    labels: dict[str, str] = {}
+    cluster_uid: str = ""
+
+
+class LeaveBody(msgspec.Struct):
+    """NeuVector's leave request."""
+
+    force: bool = False
+
+
+class FederatedPolicy:
+    """The federated objects that this cluster holds, for all clusters and for itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def objects(self, scope: str, kind: str) -> list[StoredObject]:
+        """Return all objects of a kind; there are no local ones yet."""
+        if scope != policy_reads.FED:
+            return []
+        return await self._database.read(
+            lambda tx: [found for held in tx.scopes() for found in tx.objects(held, kind)]
+        )
+
+    async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
+        """Return one object."""
+        if scope != policy_reads.FED:
+            return None
+        found = await self._database.read(
+            lambda tx: [tx.object(held, kind, name) for held in reversed(tx.scopes())]
+        )
+        return next((one for one in found if one is not None and not one.deleted), None)
+
+
+def make_app(worker: "Worker", auth: Authenticator) -> web.Application:
+    """Return the worker's application."""
+    app = new_app(auth)
+    handlers = Handlers(worker)
+    app.add_routes(health.routes({"store": handlers.check_store, "bus": handlers.check_bus}, handlers.role))
+    app.add_routes(handlers.routes())
+    app.add_routes(policy_reads.routes(FederatedPolicy(worker.database), read_only=True))
+    worker.hub.attach(app)
+    return app
+
+
+class Handlers:
+    """One method a route."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the membership."""
+        return [
+            web.post("/v1/fed/join", self.join),
+            web.post("/v1/fed/leave", self.leave),
+            web.get("/v1/fed/member", self.member),
+            web.get("/v1/fed/config", self.config),
+            web.get("/v1/fed/summary", self.summary),
+            web.get("/v1/fed/quarantine", self.quarantine),
+            web.post("/v1/fed/apply", self.refuse_apply),
+        ]
+
+    def role(self) -> str:
+        """Return NeuVector's word for what this cluster is."""
+        membership = self._worker.membership
+        return "joint" if membership is not None and membership.joined else ""
+
+    async def check_store(self) -> None:
+        """Commit something. Raises Unavailable."""
+        stamp = self._worker.clock.stamp()
+        await self._worker.database.write(lambda tx: tx.set_meta("probe", stamp))
+
+    async def check_bus(self) -> None:
+        """Look whether the bus is connected, if this is a member. Raises Unavailable."""
+        if self._worker.active is not None:
+            self._worker.active.session.current()
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Join a federation; the password is in the answer and nowhere else."""
+        body = await respond.body(request, JoinBody)
+        who = Joining(
+            name=body.name, labels=body.labels, cluster_uid=body.cluster_uid, rest=body.joint_rest_info
+        )
+        server = RestInfo(server=body.server, port=body.port)
+        joined, password = await self._worker.join(body.join_token, who, server)
+        return respond.json(
+            {
+                "id": joined.cluster_id,
+                "name": joined.name,
+                "federation_id": joined.federation_id,
+                "master": {"name": joined.federation_name, "rest_info": joined.bus},
+                "admin": {"username": "admin", "password": password},
+            }
+        )
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """Leave the federation."""
+        body = await respond.body(request, LeaveBody)
+        left = await self._worker.leave(force=body.force)
+        return respond.json({"id": left.cluster_id, "name": left.name})
+
+    async def member(self, _request: web.Request) -> web.Response:
+        """Show the membership as NeuVector does: the master and this cluster."""
+        m = self._worker.membership
+        if m is None:
+            return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
+        connected = self._worker.active is not None and self._worker.active.session.up.is_set()
+        refusal = self._worker.active.refusal if self._worker.active else None
+        own = {"id": m.cluster_id, "name": m.name, "status": m.state, "labels": m.labels}
+        return respond.json(
+            {
+                "fed_role": self.role(),
+                "membership": m.state,
+                "ended_at": m.ended_at,
+                "local_rest_info": RestInfo(),
+                "master_cluster": {
+                    "id": m.federation_id,
+                    "name": m.federation_name,
+                    "rest_info": m.bus,
+                    "status": "connected" if connected else "disconnected",
+                },
+                "joint_clusters": [own | {"joined_at": m.joined_at}],
+                "refusal": {"code": refusal.code, "message": refusal.message} if refusal else None,
+            }
+        )
+
+    async def config(self, _request: web.Request) -> web.Response:
+        """Show the settings of the membership."""
+        m = self._worker.membership
+        return respond.json({"heartbeat_interval": m.heartbeat_interval if m else None})
+
+    async def summary(self, _request: web.Request) -> web.Response:
+        """Show where this cluster stands, by its own knowledge."""
+        if self._worker.membership is None:
+            return respond.json({"clusters": []})
+        row = await own_row(self._worker)
+        states = await self._worker.database.read(lambda tx: tx.scopes())
+        return respond.json({"clusters": [row], "scopes": states})
+
+    async def quarantine(self, _request: web.Request) -> web.Response:
+        """List the events that were refused."""
+        found = await self._worker.database.read(lambda tx: tx.quarantined())
+        return respond.json({"events": found})
+
+    async def refuse_apply(self, _request: web.Request) -> web.Response:
+        """Refuse: federated policy is written on the master."""
+        raise Forbidden(
+            "federated policy is read-only in a managed cluster",
+            code="FEDERATED_READ_ONLY",
+            remedy="change it on the master",
+        )
+
+
+async def own_row(worker: "Worker") -> SummaryRow:
+    """Return the summary row of this cluster; `head` is the one of the last signed checkpoint."""
+    m = worker.membership
+    assert m is not None  # noqa: S101 - the caller looked
+    active = worker.active
+    states = await worker.database.read(lambda tx: tx.scopes())
+    counts = await worker.database.read(lambda tx: tx.counts(subjects.SCOPE_ALL))
+    quarantined = await worker.database.read(lambda tx: tx.quarantined_count())
+    held = states.get(subjects.SCOPE_ALL, ScopeState())
+    link = _link(worker)
+    versions = Versions(fedbus=__version__)
+    head = active.checkpoint.scopes[subjects.SCOPE_ALL] if active and active.checkpoint else None
+    return SummaryRow(
+        id=m.cluster_id,
+        name=m.name,
+        role="joint",
+        link=Link(state=link),
+        sync=_sync(held, head),
+        version=VersionState(
+            fedbus=versions.fedbus, protocol_min=versions.protocol_min, protocol_max=versions.protocol_max
+        ),
+        membership="joined" if m.joined else ("left" if m.state == "left" else "removed"),
+        status=("joined" if link == "online" else "disconnected") if m.joined else m.state,
+        labels=m.labels,
+        counts=counts,
+        quarantined=quarantined,
+        joined_at=m.joined_at,
+    )
+
+
+def _link(worker: "Worker") -> LinkState:
+    active = worker.active
+    if active is None or not active.session.up.is_set():
+        return "offline"
+    return "stale" if worker.clock.monotonic() - active.checkpoint_at > STALE_AFTER else "online"
+
+
+def _sync(held: ScopeState, head: ScopeState | None) -> Sync:
+    if head is None:
+        return Sync(state="unknown", applied_version=held.version)
+    equal = held.version != head.version or held.digest == head.digest
+    behind = max(0, head.version - held.version)
+    return Sync(
+        state="syncing" if behind else ("synced" if equal else "out_of_sync"),
+        applied_version=held.version,
+        head_version=max(head.version, held.version),
+        lag_versions=behind,
+        digests_equal=equal,
+    )

@@ -1,0 +1,257 @@
+"""A worker's membership at work: follow, report, renew, and end when the master says so."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from fedbus.bus import topology
+from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
+from fedbus.errors import FedbusError, Refused
+from fedbus.model import codec, subjects
+from fedbus.model.events import Event
+from fedbus.model.federation import (
+    DISMISSED,
+    RESYNC,
+    SIGNATURE,
+    BusReply,
+    Checkpoint,
+    Dismissal,
+    Resync,
+)
+from fedbus.pki.credentials import Credentials
+from fedbus.pki.signing import Signed
+from fedbus.runtime import Clock, first, rfc3339
+from fedbus.store.database import Database
+from fedbus.web.sse import Hub
+from fedbus.worker import dialogue
+from fedbus.worker.folding import Folded, Folder
+from fedbus.worker.follower import Follower
+from fedbus.worker.membership import Membership, MembershipFiles
+from fedbus.worker.reporter import Reporter
+
+log = structlog.get_logger(__name__)
+
+RETRY_RENEWAL = 60.0
+
+
+class AppliedNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The server-sent event of an apply."""
+
+    scope: str
+    epoch: int
+    version: int
+    seq: int
+    applied: int
+    refused: list[str]
+
+
+class ActiveMembership:
+    """Everything that runs between join and the end of the membership."""
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        files: MembershipFiles,
+        database: Database,
+        clock: Clock,
+        hub: Hub,
+        on_ended: Callable[[Dismissal], Awaitable[None]],
+    ) -> None:
+        self.membership = membership
+        self._files, self._database, self._clock, self._hub = files, database, clock, hub
+        self._on_ended = on_ended
+        self._verifier = membership.verifier()
+        self.reporter = Reporter(database, membership.cluster_id, clock, membership.heartbeat_interval)
+        self.session = Supervisor(
+            "worker", self._endpoint_and_credentials, self._session, clock, self._refused
+        )
+        self.refusal: FedbusError | None = None
+        """Why the master or the bus does not want this worker, if so."""
+        self.checkpoint: Checkpoint | None = None
+        self.checkpoint_at = float("-inf")
+        """The master's last signed head, and when it came on the monotonic clock."""
+        self.skipped = 0
+        own = subjects.own_scope(membership.cluster_id)
+        self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
+
+    def _follower(self, scope: str) -> Follower:
+        m = self.membership
+        suffix = "all" if scope == subjects.SCOPE_ALL else "own"
+        return Follower(
+            database=self._database,
+            folder=Folder(self._verifier, m.federation_id, scope),
+            consumer=f"{m.cluster_id}-{suffix}",
+            stream=topology.POLICY,
+            filter_subject=subjects.scope_filter(scope),
+            clock=self._clock,
+            on_applied=self._applied,
+            on_control=self._control,
+        )
+
+    def _endpoint(self) -> Endpoint:
+        m = self.membership
+        return Endpoint((dialogue.url(m.bus),), m.ca_pem.encode())
+
+    def _endpoint_and_credentials(self) -> tuple[Endpoint, Credentials]:
+        return self._endpoint(), self._files.bus_credentials()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve the membership until `stop`."""
+        await self.session.run(stop)
+
+    async def _session(self, connection: Connection) -> None:
+        self.refusal = None
+        try:
+            async with (
+                connection.subscription(subjects.CHECKPOINT, self._on_checkpoint, limit=100),
+                asyncio.TaskGroup() as group,
+            ):
+                for follower in self._followers.values():
+                    group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
+                group.create_task(self.reporter.report(connection), name="report")
+                group.create_task(self._renew_in_time(connection), name="renew")
+        except asyncio.CancelledError:
+            await self._say_goodbye(connection)
+            raise
+
+    async def _say_goodbye(self, connection: Connection) -> None:
+        """Tell the master that this worker stops, so that it need not find out by silence."""
+        if connection.closed.is_set() or self.session.restart.is_set():
+            return
+        try:
+            async with asyncio.timeout(1.0):
+                await self.reporter.send(connection, stopping=True)
+        except (FedbusError, TimeoutError):
+            log.debug("goodbye_not_sent")
+
+    async def _applied(self, folded: Folded) -> None:
+        self.skipped += folded.skipped
+        self.reporter.alarms += folded.alarms
+        self.reporter.changed.set()
+        if folded.alarms:
+            log.error("version_conflict", count=folded.alarms)
+        if folded.refused:
+            log.warning("events_refused", codes=folded.refused[:10], count=len(folded.refused))
+        state = folded.state
+        notice = AppliedNotice(
+            scope=folded.scope,
+            epoch=state.epoch,
+            version=state.version,
+            seq=state.seq,
+            applied=folded.applied,
+            refused=folded.refused,
+        )
+        self._hub.publish("applied", notice)
+
+    async def _control(self, event: Event) -> None:
+        payload = codec.unpack(event.body, event.encoding)
+        try:
+            if event.address.kind == RESYNC:
+                await self._resync(codec.decode(payload, Resync))
+            elif event.address.kind == DISMISSED:
+                await self._dismissed(codec.decode(payload, Dismissal))
+        except msgspec.MsgspecError as error:
+            log.warning("instruction_undecodable", kind=event.address.kind, error=str(error))
+
+    async def _resync(self, resync: Resync) -> None:
+        log.info("resync", force=resync.force)
+        for follower in self._followers.values():
+            if resync.force:
+                follower.rewind()
+            await follower.check(resync.checkpoint)
+
+    async def _dismissed(self, dismissal: Dismissal) -> None:
+        if dismissal.cluster_id != self.membership.cluster_id:
+            return
+        connection = self.session.connection
+        await self._on_ended(dismissal)
+        if connection is not None:
+            try:
+                await connection.publish(subjects.up(self.membership.cluster_id, "report"), b"{}")
+            except FedbusError:
+                log.debug("farewell_not_sent")
+
+    async def _on_checkpoint(self, message: Message) -> None:
+        """Take a checkpoint, if the federation signed it."""
+        try:
+            signature = base64.b64decode(message.headers.get(SIGNATURE, ""), validate=True)
+            if not self._verifier.verify(message.data, signature, Signed.CHECKPOINT):
+                log.warning("checkpoint_refused", code="SIGNATURE_INVALID")
+                return
+            checkpoint = codec.decode(message.data, Checkpoint)
+        except (binascii.Error, UnicodeDecodeError, msgspec.MsgspecError) as error:
+            log.warning("checkpoint_refused", code="PAYLOAD_UNDECODABLE", error=str(error))
+            return
+        if checkpoint.federation_id != self.membership.federation_id:
+            return
+        self.checkpoint, self.checkpoint_at = checkpoint, self._clock.monotonic()
+        for follower in self._followers.values():
+            await follower.check(checkpoint)
+
+    async def _renew_in_time(self, connection: Connection) -> None:
+        """Ask for a new credential at two thirds of this one's life, and reconnect with it."""
+        credentials = self._files.bus_credentials()
+        while True:
+            await first(connection.closed.wait(), timeout=self._renewal_due(credentials))
+            if connection.closed.is_set():
+                return
+            try:
+                reply = await dialogue.ask(connection, self.membership.cluster_id, "renew")
+                await self._renewed(reply)
+            except FedbusError as error:
+                log.warning("renewal_failed", error=error.message)
+                await first(connection.closed.wait(), timeout=RETRY_RENEWAL)
+                continue
+            self.session.restart.set()
+            return
+
+    def _renewal_due(self, credentials: Credentials) -> float:
+        expires, issued = credentials.expires or 0, credentials.issued
+        return max(0.0, issued + (expires - issued) * 2 / 3 - self._clock.now())
+
+    async def _refused(self, error: FedbusError) -> None:
+        """Find out why the bus said no: a credential expired, or was revoked; the renewal one may ask."""
+        self.refusal = error
+        if error.code != "BUS_UNAUTHORIZED":
+            return
+        try:
+            endpoint, credentials = self._endpoint(), self._files.renew_credentials()
+            async with connect("worker-renewal", endpoint, credentials) as connection:
+                reply = await dialogue.ask(connection, self.membership.cluster_id, "renew")
+            await self._renewed(reply)
+            self.refusal = None
+            self.session.restart.set()
+        except FedbusError as refusal:
+            self.refusal = refusal
+            log.warning("renewal_refused", code=refusal.code, error=refusal.message)
+
+    async def _renewed(self, reply: BusReply) -> None:
+        if reply.renewed is not None:
+            self._files.renewed(reply.renewed)
+            log.info("credential_renewed", expires=rfc3339(self._files.bus_credentials().expires or 0))
+        elif reply.dismissed is not None:
+            await self._on_signed_dismissal(reply)
+        else:
+            raise Refused("the master's answer to the renewal makes no sense", code="ANSWER_INVALID")
+
+    async def _on_signed_dismissal(self, reply: BusReply) -> None:
+        m = self.membership
+        found = reply.dismissed and dialogue.dismissal(self._verifier, m.cluster_id, reply.dismissed)
+        if not found:
+            raise Refused("the dismissal is not signed by the federation", code="SIGNATURE_INVALID")
+        await self._on_ended(found)
+
+    async def leave(self) -> Dismissal:
+        """Ask the master to let this cluster go. Raises Unavailable, Refused."""
+        reply = await dialogue.ask(self.session.current(), self.membership.cluster_id, "leave")
+        found = reply.dismissed and dialogue.dismissal(
+            self._verifier, self.membership.cluster_id, reply.dismissed
+        )
+        if not found:
+            raise Refused("the answer to the leave is not signed by the federation", code="SIGNATURE_INVALID")
+        return found

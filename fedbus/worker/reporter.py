@@ -1,0 +1,53 @@
+"""Heartbeats: every few seconds, and soon after an apply, but not more than twice a second."""
+
+import asyncio
+
+from fedbus import __version__
+from fedbus.bus.session import Connection
+from fedbus.model import codec, subjects
+from fedbus.model.federation import Heartbeat, Versions
+from fedbus.runtime import Clock, first
+from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
+
+MIN_INTERVAL = 0.5
+"""Seconds between two heartbeats at least."""
+
+
+class Reporter:
+    """Reports one worker's state; `changed` asks for a report soon."""
+
+    def __init__(self, database: Database, cluster_id: str, clock: Clock, interval: float) -> None:
+        self._database, self._cluster_id, self._clock = database, cluster_id, clock
+        self._interval = interval
+        self.changed = asyncio.Event()
+        self.alarms = 0
+
+    async def report(self, connection: Connection) -> None:
+        """Report for ever on one session. Raises Unavailable when it ends."""
+        while True:
+            self.changed.clear()
+            await self.send(connection)
+            await first(connection.closed.wait(), timeout=MIN_INTERVAL)
+            await first(self.changed.wait(), connection.closed.wait(), timeout=self._interval - MIN_INTERVAL)
+
+    async def send(self, connection: Connection, *, stopping: bool = False) -> None:
+        """Send one heartbeat."""
+        heartbeat = await self.make(stopping=stopping)
+        await connection.publish(subjects.up(self._cluster_id, "hb"), codec.encode(heartbeat))
+
+    async def make(self, *, stopping: bool = False) -> Heartbeat:
+        """Return where this worker stands now."""
+
+        def read(tx: Transaction) -> Heartbeat:
+            return Heartbeat(
+                sent_at=self._clock.now(),
+                versions=Versions(fedbus=__version__),
+                scopes=tx.scopes(),
+                counts=tx.counts(subjects.SCOPE_ALL),
+                quarantined=tx.quarantined_count(),
+                alarms=self.alarms,
+                stopping=stopping,
+            )
+
+        return await self._database.read(read)
