@@ -65,6 +65,12 @@ def set_up(level: str = "info", *, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    logging.getLogger("asyncio").addFilter(_not_noise)
+
+
+def _not_noise(record: logging.LogRecord) -> bool:
+    """Leave out what asyncio says of every TLS-first session that ends."""
+    return "eof_received" not in record.getMessage()
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -126,7 +126,8 @@ def row(
     age = None if heard is None else max(0.0, monotonic - heard.monotonic)
     link = link_state(age, interval, stopping=heard is not None and heard.heartbeat.stopping)
     versions = heard.heartbeat.versions if heard else cluster.versions
-    sync = sync_of(heard.heartbeat.scopes, heads, now) if heard else Sync(state="unknown")
+    joined = cluster.state == "joined"  # nobody owes us anything after that
+    sync = sync_of(heard.heartbeat.scopes, heads, now) if heard and joined else Sync(state="unknown")
     return SummaryRow(
         id=cluster.id,
         name=cluster.name,

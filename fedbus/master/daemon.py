@@ -19,7 +19,7 @@ from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.pki import files
 from fedbus.pki.keyring import Keyring
-from fedbus.runtime import Clock, first, serve, stop_on_signals
+from fedbus.runtime import Clock, first, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password
@@ -231,6 +231,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
 def run(settings: MasterSettings) -> None:
     """Run a master until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
     log_setup.set_up(settings.log_level)
+    give_memory_back()
 
     async def main() -> None:
         stop = asyncio.Event()

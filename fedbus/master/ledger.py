@@ -143,7 +143,12 @@ class Ledger:
         except Unavailable:
             self._in_step = True  # nothing was sent
             raise
-        await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+        try:
+            await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+        except Unavailable as error:
+            # The stream has it: it is folded as soon as the store can be written again.
+            error.idempotency_key = key or None
+            raise
         self._in_step = True
         await self._on_committed(draft.committed, draft.events)
         return draft.committed

@@ -18,7 +18,7 @@ from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.runtime import Clock, first, serve, stop_on_signals
+from fedbus.runtime import Clock, first, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password
@@ -221,6 +221,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
 def run(settings: WorkerSettings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
     log_setup.set_up(settings.log_level)
+    give_memory_back()
 
     async def main() -> None:
         stop = asyncio.Event()

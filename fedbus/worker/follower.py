@@ -23,7 +23,8 @@ from fedbus.worker.folding import Folded, Folder, Item
 log = structlog.get_logger(__name__)
 
 SNAPSHOT_INTERVAL = 5.0
-"""The fewest seconds between two snapshots that a wrong digest asks for."""
+"""The fewest seconds between two snapshots that a wrong digest asks for; doubled when one did not help."""
+MAX_SNAPSHOT_INTERVAL = 300.0
 
 Applied = Callable[[Folded], Awaitable[None]]
 Control = Callable[[Event], Awaitable[None]]
@@ -54,6 +55,8 @@ class Follower:
         self._caught_up = False
         self._tail: list[Item] = []
         self._last_snapshot = float("-inf")
+        self._snapshot_interval = SNAPSHOT_INTERVAL
+        self._folding = asyncio.Lock()
         self._checkpoint: Checkpoint | None = None
 
     async def follow(self, connection: Connection) -> None:
@@ -97,16 +100,17 @@ class Follower:
 
     async def _handle(self, messages: Sequence[Message]) -> None:
         at = self._clock.stamp()
-        snapshot = self._snapshot is not None and not self._caught_up
-        tail = self._tail
-        folded = await self._database.write(
-            lambda tx: self._folder.fold(tx, tail, messages, at=at, snapshot=snapshot)
-        )
-        self._tail = folded.tail
-        if self._snapshot is not None:
-            self._snapshot.update(folded.seen)
-        caught_up_now = messages[-1].pending == 0 and not self._caught_up
-        self._caught_up = self._caught_up or caught_up_now
+        async with self._folding:
+            snapshot = self._snapshot is not None and not self._caught_up
+            tail = self._tail
+            folded = await self._database.write(
+                lambda tx: self._folder.fold(tx, tail, messages, at=at, snapshot=snapshot)
+            )
+            self._tail = folded.tail
+            if self._snapshot is not None:
+                self._snapshot.update(folded.seen)
+            caught_up_now = messages[-1].pending == 0 and not self._caught_up
+            self._caught_up = self._caught_up or caught_up_now
         await self._on_applied(folded)
         for event in folded.controls:
             await self._on_control(event)
@@ -121,37 +125,40 @@ class Follower:
     async def check(self, checkpoint: Checkpoint) -> None:
         """Compare what is held with the master's signed head, and act on a difference.
 
-        An older checkpoint than the last one is ignored: a replayed one says nothing new. One that does
-        not speak of this scope still tells whether the stream was replaced (a raised epoch).
+        A head that is older than what is held says nothing: the master signed it a moment before. One
+        that does not speak of this scope still tells whether the stream was replaced (a raised epoch).
         """
         if self._checkpoint and checkpoint.epoch < self._checkpoint.epoch:
             return
         self._checkpoint = checkpoint
         head = checkpoint.scopes.get(self.scope)
-        state = await self._state()
-        if self._snapshot is not None:
-            if self._caught_up:
-                await self._finish_snapshot(checkpoint.epoch, head)
-        elif checkpoint.epoch > state.epoch or (head is not None and head.seq < state.seq):
-            self._again("stream replaced")
-        elif head is not None and head.version == state.version and head.digest != state.digest:
-            self._again("digest differs")
+        async with self._folding:
+            state = await self._state()
+            current = head is not None and head.version >= state.version
+            if self._snapshot is not None:
+                if self._caught_up and (current or head is None):
+                    await self._finish_snapshot(self._snapshot, state, checkpoint.epoch, head)
+            elif checkpoint.epoch > state.epoch or (head and current and head.seq < state.seq):
+                self._again("stream replaced")
+            elif head and head.version == state.version and head.digest != state.digest:
+                self._again("digest differs")
 
-    async def _finish_snapshot(self, epoch: int, head: ScopeState | None) -> None:
-        keep = self._snapshot
-        assert keep is not None  # noqa: S101 - the caller looked
+    async def _finish_snapshot(
+        self, keep: set[tuple[str, str]], held: ScopeState, epoch: int, head: ScopeState | None
+    ) -> None:
         state = await self._database.write(lambda tx: _sweep(tx, self.scope, keep, epoch, head))
         if state is not None:
-            self._snapshot = None
+            self._snapshot, self._snapshot_interval = None, SNAPSHOT_INTERVAL
             await self._on_applied(Folded(scope=self.scope, state=state))
-        elif head is not None and head.version <= (await self._state()).version:
+        elif head is not None and head.version == held.version:
+            self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
             self._again("digest differs after a snapshot")
 
     async def _state(self) -> ScopeState:
         return await self._database.read(lambda tx: tx.scope(self.scope))
 
     def _again(self, reason: str) -> None:
-        if self._clock.monotonic() - self._last_snapshot >= SNAPSHOT_INTERVAL:
+        if self._clock.monotonic() - self._last_snapshot >= self._snapshot_interval:
             log.warning("snapshot_needed", scope=self.scope, reason=reason)
             self.rewind()
 
