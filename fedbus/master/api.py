@@ -9,6 +9,7 @@ from aiohttp import web
 from fedbus.bus import topology
 from fedbus.errors import Conflict, FedbusError, InvalidInput
 from fedbus.master.federation import ActiveFederation
+from fedbus.master.ledger import Request
 from fedbus.master.tokens import DEFAULT_MINUTES
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_KEY = 128
+MAX_COMMENT = 1024
 
 
 class PromoteBody(msgspec.Struct):
@@ -253,7 +255,10 @@ class Handlers:
             raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
         found = await respond.documents(request)
         documents = [(d.index, d.line, d.value) for d in found.documents]
-        return respond.json(await self._fed.policies.apply(documents, key=key))
+        who = principal(request)
+        # The name alone: every cluster reads it, and an address is nobody's business there.
+        asked = Request(actor=who.name if who else "", comment=found.comment[:MAX_COMMENT], key=key)
+        return respond.json(await self._fed.policies.apply(documents, asked))
 
     async def summary(self, _request: web.Request) -> web.Response:
         """Show the live summary."""

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_HEADS = 4096
 """Versions of a scope whose digest is kept: a worker further behind is `syncing` without a verdict."""
+COALESCE_SECONDS = 0.1
 
 
 class Fleet:
@@ -95,6 +96,8 @@ class Fleet:
                 log.warning("heartbeat_undecodable", cluster=cluster_id, error=str(error))
                 continue
             if cluster_id in self._clusters:
+                if cluster_id not in self._heard:
+                    self._changed.set()  # one deadline more
                 now = self._clock.now()
                 self._heard[cluster_id] = Heard(
                     heartbeat=heartbeat,
@@ -103,7 +106,6 @@ class Fleet:
                     skew=heartbeat.sent_at - now,
                 )
                 self._publish(cluster_id)
-        self._changed.set()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Publish a row when silence or a new head changes it: wait for the next deadline, no longer."""
@@ -124,6 +126,8 @@ class Fleet:
             # A hair later than the deadline, so that it has passed.
             wait = min(pauses) + 0.01 if pauses else None
             await first(stop.wait(), self._changed.wait(), timeout=wait)
+            # A burst of writes is one look at the fleet, not one a write.
+            await first(stop.wait(), timeout=COALESCE_SECONDS)
 
     def row(self, cluster_id: str) -> SummaryRow:
         """Return the row of one cluster as it is now. Raises KeyError for one never seen."""

@@ -41,6 +41,21 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     document: int | None = None
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a write and why, both kept in its events, and how to know the request again.
+
+    With an idempotency `key` the same request (`digest`) gets the same answer for a day.
+    """
+
+    actor: str = ""
+    comment: str = ""
+    key: str = ""
+    digest: str = ""
+
+
+BY_MASTER = Request(actor="master")
+
+
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one change."""
 
@@ -69,6 +84,15 @@ class Draft(msgspec.Struct, frozen=True):
     events: list[Event]
     expected: list[int]
     committed: Committed
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the events of a changeset have in common."""
+
+    changeset: str
+    version: int
+    epoch: int
+    request: Request
 
 
 class Ledger:
@@ -100,36 +124,34 @@ class Ledger:
             self._in_step = False
             await self._recover()
 
-    async def commit(self, plan: Plan, *, key: str = "", request: str = "") -> Committed:
+    async def commit(self, plan: Plan, request: Request = BY_MASTER) -> Committed:
         """Write one changeset: all of it or nothing.
 
-        With an idempotency `key` the same request (its digest is `request`) gets the same answer for a
-        day, see `answered`. Raises what `plan` raises, Conflict for a stale revision, Unavailable when
-        nothing was written, and publisher.OutcomeUnknown (with the key to ask again with) when that
-        could not be found out.
+        Raises what `plan` raises, Conflict for a stale revision, Unavailable when nothing was written,
+        and publisher.OutcomeUnknown (with the key to ask again with) when that could not be found out.
         """
         async with self._lock:
             if not self._in_step:
                 await self._recover()
             try:
-                return await self._commit(plan, key, request)
+                return await self._commit(plan, request)
             except publisher.SequenceMismatch:
                 # Something that is not ours stands on a subject: find out what, and plan again.
                 log.warning("stream_differs")
                 await self._recover()
-                return await self._commit(plan, key, request)
+                return await self._commit(plan, request)
 
     async def _recover(self) -> None:
         self._in_step = False
         await self.recover()
         self._in_step = True
 
-    async def _commit(self, plan: Plan, key: str, request: str) -> Committed:
-        draft = await self.database.read(lambda tx: self.draft(tx, plan(tx)))
+    async def _commit(self, plan: Plan, request: Request) -> Committed:
+        draft = await self.database.read(lambda tx: self.draft(tx, plan(tx), request))
         if not draft.events:
             return draft.committed
-        if key:
-            await self._remember(key, request, draft)
+        if request.key:
+            await self._remember(request.key, request, draft)
         self._in_step = False
         deadline = self.clock.monotonic() + PUBLISH_SECONDS
         try:
@@ -137,7 +159,7 @@ class Ledger:
                 draft.events, draft.expected, self._connection, self.clock, deadline
             )
         except publisher.OutcomeUnknown as error:
-            error.idempotency_key = key or draft.committed.changeset
+            error.idempotency_key = request.key or draft.committed.changeset
             await self._remember(error.idempotency_key, request, draft)
             raise
         except Unavailable:
@@ -147,35 +169,44 @@ class Ledger:
             await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
         except Unavailable as error:
             # The stream has it: it is folded as soon as the store can be written again.
-            error.idempotency_key = key or None
+            error.idempotency_key = request.key or None
             raise
         self._in_step = True
         await self._on_committed(draft.committed, draft.events)
         return draft.committed
 
-    async def answered(self, key: str, request: str) -> Committed | None:
+    async def answered(self, request: Request) -> Committed | None:
         """Return the answer an idempotency key already has, once its changeset is known to be in.
 
         Raises InvalidInput if the key was used for another request, Unavailable as `commit`.
         """
-        known = await self.database.read(lambda tx: tx.answer(key))
+        known = await self.database.read(lambda tx: tx.answer(request.key)) if request.key else None
         if known is None:
             return None
-        if request and known.request and known.request != request:
+        if known.request and known.request != request.digest:
             raise InvalidInput("this idempotency key belongs to another request", code="KEY_REUSED")
-        async with self._lock:
-            if not self._in_step:
-                await self._recover()
-            there = await self.database.read(lambda tx: tx.has_changeset(known.version, known.changeset))
-        return codec.decode(known.answer, Committed) if there else None
+        if not known.done:
+            async with self._lock:
+                if not self._in_step:
+                    await self._recover()
+                known = await self.database.read(lambda tx: tx.answer(request.key))
+        return codec.decode(known.answer, Committed) if known and known.done else None
 
-    async def _remember(self, key: str, request: str, draft: Draft) -> None:
+    async def _remember(self, key: str, request: Request, draft: Draft) -> None:
         done = draft.committed
-        answer = Answer(key, request, done.version, done.changeset, codec.encode(done), self.clock.now())
+        answer = Answer(
+            key, request.digest, done.version, done.changeset, codec.encode(done), self.clock.now()
+        )
         await self.database.write(lambda tx: tx.remember_answer(answer))
 
     def draft(
-        self, tx: Transaction, changes: Sequence[Change], *, epoch: int = 0, keep_revisions: bool = False
+        self,
+        tx: Transaction,
+        changes: Sequence[Change],
+        request: Request,
+        *,
+        epoch: int = 0,
+        keep_revisions: bool = False,
     ) -> Draft:
         """Turn changes into signed events; what would change nothing gets none.
 
@@ -194,7 +225,7 @@ class Ledger:
             )
             if op != "unchanged":
                 planned.append((change, revision))
-        drafted = self._events(planned, changeset, version, epoch or self.epoch)
+        drafted = self._events(planned, _Header(changeset, version, epoch or self.epoch, request))
         expected = (
             [self._expected(tx, event) for event in drafted] if not keep_revisions else [0] * len(drafted)
         )
@@ -210,9 +241,7 @@ class Ledger:
         a = event.address
         return max(tx.sequence(a.scope, a.kind, a.name), self.foreign.get(event.subject, 0))
 
-    def _events(
-        self, planned: list[tuple[Change, int]], changeset: str, version: int, epoch: int
-    ) -> list[Event]:
+    def _events(self, planned: list[tuple[Change, int]], header: "_Header") -> list[Event]:
         if len(planned) > publisher.MAX_EVENTS:
             raise InvalidInput(
                 f"one request changes {len(planned)} objects; the most is {publisher.MAX_EVENTS}",
@@ -235,17 +264,18 @@ class Ledger:
                 address=subjects.Address(change.scope, change.category, change.kind, change.name),
                 type=events.type_of(change.category, deleted=change.payload is None),
                 source=source(self._federation_id),
-                id=f"{changeset}-{number}",
+                id=f"{header.changeset}-{number}",
                 time=time,
-                epoch=epoch,
-                version=version,
+                epoch=header.epoch,
+                version=header.version,
                 revision=revision,
-                changeset=changeset,
+                changeset=header.changeset,
                 index=index,
                 count=counts[change.scope],
                 key_id=self._signer.key_id,
                 body=body,
                 encoding=encoding,
+                notes={"fbactor": header.request.actor, "fbcomment": header.request.comment},
             )
             _check_size(event, change)
             signature = base64.b64encode(self._signer.sign(event.statement)).decode()
@@ -293,3 +323,5 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
                 fold_.put(event, seq)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
+    for changeset in {event.changeset for event in folded}:
+        tx.settle(changeset)

@@ -235,11 +235,15 @@ class Members:
 
     async def cluster(self, cluster_id: str) -> Cluster:
         """Return one cluster by id or, if it is a member, by name. Raises NotFound."""
-        found = [c for c in await self.clusters() if c.id == cluster_id]
-        found = found or [c for c in await self.clusters() if c.name == cluster_id and c.state == "joined"]
-        if not found:
-            raise NotFound(f"there is no cluster {cluster_id!r}", code="CLUSTER_UNKNOWN")
-        return found[0]
+        stored = await self._ledger.database.read(
+            lambda tx: tx.object(subjects.SCOPE_MASTER, CLUSTER, cluster_id)
+        )
+        if stored is not None and not stored.deleted:
+            return codec.decode(stored.payload, Cluster)
+        for cluster in await self.clusters():
+            if cluster.name == cluster_id and cluster.state == "joined":
+                return cluster
+        raise NotFound(f"there is no cluster {cluster_id!r}", code="CLUSTER_UNKNOWN")
 
     async def _dismiss(self, members: Sequence[Cluster], reason: Reason, actor: str) -> Cluster:
         farewells = {c.id: asyncio.Event() for c in members}

@@ -7,7 +7,7 @@ import msgspec
 
 from fedbus.core import policy_plan
 from fedbus.core.references import Key
-from fedbus.master.ledger import Change, Committed, Ledger
+from fedbus.master.ledger import Change, Committed, Ledger, Request
 from fedbus.model import codec, subjects
 from fedbus.model.policy import KINDS, Policy
 from fedbus.store.transaction import Transaction
@@ -50,21 +50,23 @@ class Policies:
         self._ledger = ledger
 
     async def apply(
-        self, documents: Sequence[tuple[int, int | None, dict[str, object]]], *, key: str = ""
+        self, documents: Sequence[tuple[int, int | None, dict[str, object]]], request: Request
     ) -> Committed:
         """Apply documents (index, line, content) as one changeset.
 
         Raises InvalidInput with every fault, Conflict for a stale revision, Unavailable.
         """
-        request = sha256(codec.encode([content for _, _, content in documents])).hexdigest() if key else ""
-        if key and (answered := await self._ledger.answered(key, request)):
-            return answered
+        if request.key:
+            content = codec.encode([content for _, _, content in documents])
+            request = msgspec.structs.replace(request, digest=sha256(content).hexdigest())
+            if (answered := await self._ledger.answered(request)) is not None:
+                return answered
         wanted = policy_plan.read(documents)
 
         def plan(tx: Transaction) -> list[Change]:
             return [_change(step) for step in policy_plan.plan(HeldPolicy(tx), wanted)]
 
-        return await self._ledger.commit(plan, key=key, request=request)
+        return await self._ledger.commit(plan, request)
 
 
 def _change(step: policy_plan.Planned) -> Change:

@@ -14,7 +14,7 @@ from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent
-from fedbus.master.ledger import PUBLISH_SECONDS, Change, Ledger, fold
+from fedbus.master.ledger import BY_MASTER, PUBLISH_SECONDS, Change, Ledger, fold
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
@@ -106,7 +106,7 @@ class Recovery:
 
     async def _publish_part(self, connection: Connection, part: list[Change], epoch: int) -> None:
         draft = await self._database.read(
-            lambda tx: self._ledger.draft(tx, part, epoch=epoch, keep_revisions=True)
+            lambda tx: self._ledger.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
         )
         deadline = self._clock.monotonic() + PUBLISH_SECONDS
         sequences = await publisher.publish(

@@ -9,7 +9,9 @@ parsed values, and stored, so that it can be verified again at any time.
 
 from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -33,6 +35,8 @@ _TYPES_OF = {
 
 SIGNATURE: Final = "ce-fbsig"
 _PREFIX = "ce-"
+_PLAIN = "!#$&'()*+,/:;=?@[]^`{|}~-._"
+"""What a header value may hold as it is (CloudEvents, NATS binding): the rest is percent-encoded."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,8 +114,12 @@ def build(
     key_id: str,
     body: bytes,
     encoding: str,
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Event:
-    """Return an unsigned event with its statement; sign it with `msgspec.structs.replace(signature=...)`."""
+    """Return an unsigned event with its statement; sign it with `msgspec.structs.replace(signature=...)`.
+
+    `notes` are further attributes, such as `fbactor` and `fbcomment`; they are percent-encoded.
+    """
     subject = subjects.event(address.scope, address.category, address.kind, address.name)
     digest = sha256(body).hexdigest()
     headers = {
@@ -132,6 +140,7 @@ def build(
     }
     if encoding:
         headers["ce-fbencoding"] = encoding
+    headers |= {f"{_PREFIX}{name}": quote(value, safe=_PLAIN) for name, value in notes.items() if value}
     return Event(
         address=address,
         id=id,

@@ -12,14 +12,24 @@ from fedbus.errors import Unavailable
 from fedbus.store.schema import migrate
 from fedbus.store.transaction import Transaction
 
+_ENVIRONMENT = frozenset(
+    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM,
+     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
+)  # fmt: skip
+"""What SQLite says when the disk or the process is at fault, and not what the file holds."""
+
 T = TypeVar("T")
 Durability = Literal["FULL", "NORMAL"]
 
 
 def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {durability}")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -39,6 +49,11 @@ def _check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Tell a file that is broken from a full disk or a lock: a good store is never moved away for those."""
+    return (getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF) not in _ENVIRONMENT
 
 
 def _set_aside(path: Path) -> Path:
@@ -79,7 +94,13 @@ class Database:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._write_connection = _sound(self.path, self.durability)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise Unavailable(
+                    f"the store {self.path} cannot be opened: {error}",
+                    code="STORE_UNAVAILABLE",
+                    remedy="free disk space or repair the disk that holds the data directory",
+                ) from error
             self.damaged = _set_aside(self.path)
             self._write_connection = _sound(self.path, self.durability)
         self.path.chmod(0o600)

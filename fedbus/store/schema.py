@@ -27,9 +27,10 @@ MIGRATIONS = (
       body BLOB NOT NULL, UNIQUE (subject, seq, code)
     );
     CREATE TABLE answers (
-      key TEXT PRIMARY KEY, request TEXT NOT NULL, version INTEGER NOT NULL, changeset TEXT NOT NULL,
-      answer BLOB NOT NULL, at REAL NOT NULL
+      key TEXT PRIMARY KEY, request TEXT NOT NULL, changeset TEXT NOT NULL, answer BLOB NOT NULL,
+      at REAL NOT NULL, done INTEGER NOT NULL
     );
+    CREATE INDEX answers_by_changeset ON answers (changeset);
     CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,

@@ -44,14 +44,14 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to an idempotency key; it holds once its changeset is in the store."""
+    """The answer to an idempotency key; `done` once its changeset is in the store."""
 
     key: str
     request: str
-    version: int
     changeset: str
     answer: bytes
     at: float
+    done: bool = False
 
 
 class ScopeFold:
@@ -293,27 +293,21 @@ class Transaction:
     def answer(self, key: str) -> Answer | None:
         """Return what an idempotency key was answered, or would have been."""
         row = self._connection.execute(
-            "SELECT key, request, version, changeset, answer, at FROM answers WHERE key=?", (key,)
+            "SELECT key, request, changeset, answer, at, done FROM answers WHERE key=?", (key,)
         ).fetchone()
-        return Answer(*row) if row else None
+        return Answer(*row[:5], done=bool(row[5])) if row else None
 
     def remember_answer(self, answer: Answer, keep_seconds: float = 86_400.0) -> None:
         """Remember the answer to an idempotency key, and forget those older than `keep_seconds`."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO answers (key, request, version, changeset, answer, at)"
-            " VALUES (?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO answers (key, request, changeset, answer, at, done) VALUES (?,?,?,?,?,?)",
             msgspec.structs.astuple(answer),
         )
         self._connection.execute("DELETE FROM answers WHERE at < ?", (answer.at - keep_seconds,))
 
-    def has_changeset(self, version: int, changeset: str) -> bool:
-        """Tell whether the changeset was folded: a later one may have replaced its objects since."""
-        (newest,) = self._connection.execute("SELECT ifnull(max(version), 0) FROM scopes").fetchone()
-        rows = self._connection.execute(
-            "SELECT statement FROM objects WHERE version=?", (version,)
-        ).fetchall()
-        wanted = f"ce-fbchangeset:{changeset}\n".encode()
-        return any(wanted in bytes(row[0]) for row in rows) or (not rows and newest > version)
+    def settle(self, changeset: str) -> None:
+        """Note that a changeset was folded: an answer that waited for it holds."""
+        self._connection.execute("UPDATE answers SET done=1 WHERE changeset=?", (changeset,))
 
     def audit(self, record: AuditRecord) -> None:
         """Append to this daemon's own audit log."""
