@@ -194,9 +194,7 @@ class Ledger:
 
     async def _remember(self, key: str, request: Request, draft: Draft) -> None:
         done = draft.committed
-        answer = Answer(
-            key, request.digest, done.version, done.changeset, codec.encode(done), self.clock.now()
-        )
+        answer = Answer(key, request.digest, done.changeset, codec.encode(done), self.clock.now())
         await self.database.write(lambda tx: tx.remember_answer(answer))
 
     def draft(
