@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from fedbus.config import MasterSettings
 from fedbus.core import backoff
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
 from fedbus.master import api
-from fedbus.master.federation import ActiveFederation, Promotion
+from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
 from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.pki import files
@@ -94,11 +95,10 @@ class Master:
         server = bus.server or settings.advertised_server or settings.bus_host
         port = settings.bus_port or _free_port(settings.bus_host)
         federation_id = clock.random_bytes(16).hex()
-        hosts = sorted({server, settings.bus_host, "localhost", "127.0.0.1"} - {"0.0.0.0", "::"})  # noqa: S104
         Keyring.create(
             self._keyring_directory,
             federation_id=federation_id,
-            hosts=hosts,
+            hosts=certificate_hosts(server, settings.bus_host),
             now=clock.now(),
             randomness=clock.random_bytes,
         )
@@ -225,7 +225,11 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
             rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
-            await serve({"federation": master.run, "rest": rest.run}, stop, grace=8.0)
+            await serve(
+                {"federation": master.run, "rest": rest.run, "certificate": partial(tls.keep, clock.now)},
+                stop,
+                grace=8.0,
+            )
 
 
 def run(settings: MasterSettings) -> None:

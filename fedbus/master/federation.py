@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 SYSTEM_WAIT = 5.0
 """Seconds to wait for the system account's session before a revocation fails."""
+CHECK_SECONDS = 6 * 3600.0
 MAX_WAITING = 1000
 """Requests of workers that may wait; more are dropped, and the workers ask again."""
 
@@ -179,8 +180,22 @@ class ActiveFederation:
         if self.server is None:
             await serve(services, stop)
             return
+        self._renew_certificate()
         async with self.server:
-            await serve(services | {"bus": self.server.run}, stop)
+            await serve(services | {"bus": self.server.run, "certificate": self._keep_certificate}, stop)
+
+    def _renew_certificate(self) -> bool:
+        hosts = certificate_hosts(self.federation.bus.server, self._settings.bus_host)
+        return self._keyring.renew_server_certificate(
+            hosts, now=self._clock.now(), randomness=self._clock.random_bytes
+        )
+
+    async def _keep_certificate(self, stop: asyncio.Event) -> None:
+        """Renew the bus's certificate before its end, without cutting a session."""
+        while not stop.is_set():
+            await first(stop.wait(), timeout=CHECK_SECONDS)
+            if self.server is not None and self._renew_certificate():
+                self.server.reload()
 
     async def _session(self, connection: Connection) -> None:
         """Serve one bus session: compare, take up the members, then answer and broadcast."""
@@ -286,6 +301,12 @@ class ActiveFederation:
         if self.server is not None:
             # Kept for its next start too, should its own copy be lost.
             self.server.preload({self._keyring.account: account_jwt})
+
+
+def certificate_hosts(server: str, bus_host: str) -> list[str]:
+    """Return the names and addresses the bus's certificate is for."""
+    anywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return sorted({server, bus_host, "localhost", "127.0.0.1"} - anywhere)
 
 
 async def _idle(connection: Connection) -> None:

@@ -295,7 +295,10 @@ class Transaction:
         row = self._connection.execute(
             "SELECT key, request, changeset, answer, at, done FROM answers WHERE key=?", (key,)
         ).fetchone()
-        return Answer(*row[:5], done=bool(row[5])) if row else None
+        if row is None:
+            return None
+        key, request, changeset, answer, at, done = row
+        return Answer(key, request, changeset, answer, at, bool(done))
 
     def remember_answer(self, answer: Answer, keep_seconds: float = 86_400.0) -> None:
         """Remember the answer to an idempotency key, and forget those older than `keep_seconds`."""

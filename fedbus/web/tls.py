@@ -7,6 +7,7 @@
 Certificate and key lie in one file each, so that a crash cannot leave a pair that does not match.
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import structlog
 
 from fedbus.errors import ConfigError
 from fedbus.pki import ca, files
+from fedbus.runtime import first
+
+CHECK_SECONDS = 6 * 3600.0
 
 _log = structlog.get_logger("fedbus.web")
 
@@ -46,6 +50,12 @@ class RestTls:
         if due:
             self.context.load_cert_chain(self._server_file)
         return due
+
+    async def keep(self, now: Callable[[], float], stop: asyncio.Event) -> None:
+        """Renew the certificate whenever it is due, until `stop`: a service of the daemon."""
+        while not stop.is_set():
+            self.refresh(now())
+            await first(stop.wait(), timeout=CHECK_SECONDS)
 
     def _load_or_make_authority(self, now: float) -> ca.CertificateAuthority:
         if self._authority_file.exists():

@@ -1,6 +1,7 @@
 """The worker daemon: its parts put together, join and leave, start and stop."""
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -214,7 +215,12 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
             rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="worker")
-            services = {"membership": worker.run, "join": worker.join_at_start, "rest": rest.run}
+            services = {
+                "membership": worker.run,
+                "join": worker.join_at_start,
+                "rest": rest.run,
+                "certificate": partial(tls.keep, clock.now),
+            }
             await serve(services, stop, grace=8.0)
 
 
