@@ -19,7 +19,7 @@ from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.runtime import Clock, first, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, Service, first, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password
@@ -215,7 +215,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
             rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="worker")
-            services = {
+            services: dict[str, Service] = {
                 "membership": worker.run,
                 "join": worker.join_at_start,
                 "rest": rest.run,
