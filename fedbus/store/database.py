@@ -13,9 +13,17 @@ from fedbus.store.schema import migrate
 from fedbus.store.transaction import Transaction
 
 _ENVIRONMENT = frozenset(
-    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM,
-     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
-)  # fmt: skip
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
 """What SQLite says when the disk or the process is at fault, and not what the file holds."""
 
 T = TypeVar("T")
@@ -105,6 +113,7 @@ class Database:
             self._write_connection = _sound(self.path, self.durability)
         self.path.chmod(0o600)
         self._read_connection = _connect(self.path, self.durability)
+        self._data_version = self._current_data_version()
 
     def _close(self) -> None:
         self._writer.shutdown()
@@ -122,6 +131,19 @@ class Database:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent snapshot, never waiting for a writer."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
+
+    async def altered(self) -> bool:
+        """Tell whether somebody else has changed the file since the last call; nobody is supposed to."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._altered)
+
+    def _altered(self) -> bool:
+        before, self._data_version = self._data_version, self._current_data_version()
+        return before != self._data_version
+
+    def _current_data_version(self) -> int:
+        # SQLite counts the commits of other connections; our own other one only reads.
+        with _available():
+            return int(self._write_connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         with _available(), _transaction(self._write_connection, "BEGIN IMMEDIATE"):

@@ -222,10 +222,11 @@ def _link(worker: "Worker") -> LinkState:
 def _sync(held: ScopeState, head: ScopeState | None) -> Sync:
     if head is None:
         return Sync(state="unknown", applied_version=held.version)
-    equal = held.version != head.version or held.digest == head.digest
+    # Ahead of the last head that was signed, nothing says that what is held is right: not known as synced.
+    equal = held.digest == head.digest if held.version == head.version else None
     behind = max(0, head.version - held.version)
     return Sync(
-        state="syncing" if behind else ("synced" if equal else "out_of_sync"),
+        state="syncing" if equal is None else ("synced" if equal else "out_of_sync"),
         applied_version=held.version,
         head_version=max(head.version, held.version),
         lag_versions=behind,

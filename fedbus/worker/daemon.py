@@ -28,7 +28,7 @@ from fedbus.web.sse import Hub
 from fedbus.web.tls import RestTls, rest_hosts
 from fedbus.worker import api, dialogue
 from fedbus.worker.dialogue import Joining, Keys
-from fedbus.worker.federation import ActiveMembership
+from fedbus.worker.federation import ActiveMembership, inspect
 from fedbus.worker.membership import Membership, MembershipFiles
 
 log = structlog.get_logger(__name__)
@@ -191,14 +191,6 @@ def _purge(tx: Transaction) -> None:
         tx.forget(scope)
 
 
-def _verify_store(tx: Transaction) -> list[str]:
-    """Recount every scope; one that does not add up is forgotten, and read again from the bus."""
-    wrong = [scope for scope, state in tx.scopes().items() if tx.recount(scope).digest != state.digest]
-    for scope in wrong:
-        tx.forget(scope)
-    return wrong
-
-
 async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clock) -> None:
     """Run a worker until `stop`. Raises ConfigError if another daemon has its data directory."""
     with files.locked(settings.data_dir):
@@ -208,9 +200,9 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
         async with Database(settings.data_dir / "store.db", "NORMAL") as database:
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the bus rebuilds it")
-            if wrong := await database.write(_verify_store):
-                log.error("store_altered", scopes=wrong, remedy="the bus rebuilds it")
             worker = Worker(settings, database, auth, clock)
+            if worker.membership is not None and worker.membership.joined:
+                await inspect(database, worker.membership.verifier())
             app = api.make_app(worker, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()

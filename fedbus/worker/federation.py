@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -23,7 +24,8 @@ from fedbus.model.federation import (
     Resync,
 )
 from fedbus.pki.credentials import Credentials
-from fedbus.pki.signing import Signed
+from fedbus.pki.signing import Signed, Verifier
+from fedbus.pki.verification import genuine
 from fedbus.runtime import Clock, first, rfc3339
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
@@ -49,6 +51,17 @@ class AppliedNotice(msgspec.Struct, frozen=True, kw_only=True):
     refused: list[str]
 
 
+async def inspect(database: Database, verifier: Verifier) -> dict[str, int]:
+    """Drop what the store holds and the federation did not sign; return the faults by scope.
+
+    Only what is wrong goes: this cluster works on with the rest until the bus has brought it again.
+    """
+    faults = await database.write(lambda tx: tx.repair(partial(genuine, verifier)))
+    if faults:
+        log.error("store_altered", faults=faults, remedy="the bus rebuilds what was wrong")
+    return faults
+
+
 class ActiveMembership:
     """Everything that runs between join and the end of the membership."""
 
@@ -66,7 +79,9 @@ class ActiveMembership:
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
         self._on_ended = on_ended
         self._verifier = membership.verifier()
-        self.reporter = Reporter(database, membership.cluster_id, clock, membership.heartbeat_interval)
+        self.reporter = Reporter(
+            database, membership.cluster_id, clock, membership.heartbeat_interval, self._look_after
+        )
         self.session = Supervisor(
             "worker", self._endpoint_and_credentials, self._session, clock, self._refused
         )
@@ -158,8 +173,20 @@ class ActiveMembership:
         except msgspec.MsgspecError as error:
             log.warning("instruction_undecodable", kind=event.address.kind, error=str(error))
 
+    async def _look_after(self) -> None:
+        """Inspect the store when somebody else wrote to its file: a report tells what is true now."""
+        if await self._database.altered():
+            await self._inspect()
+
+    async def _inspect(self) -> None:
+        for scope in await inspect(self._database, self._verifier):
+            if scope in self._followers:
+                self._followers[scope].rewind()
+
     async def _resync(self, resync: Resync) -> None:
         log.info("resync", force=resync.force)
+        if resync.force:
+            await self._inspect()
         for follower in self._followers.values():
             if resync.force:
                 follower.rewind()

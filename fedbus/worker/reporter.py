@@ -1,6 +1,7 @@
 """Heartbeats: every few seconds, and soon after an apply, but not more than twice a second."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fedbus import __version__
 from fedbus.bus.session import Connection
@@ -17,9 +18,17 @@ MIN_INTERVAL = 0.5
 class Reporter:
     """Reports one worker's state; `changed` asks for a report soon."""
 
-    def __init__(self, database: Database, cluster_id: str, clock: Clock, interval: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cluster_id: str,
+        clock: Clock,
+        interval: float,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Take what `prepare` does before each report: look whether the store is still what it should be."""
         self._database, self._cluster_id, self._clock = database, cluster_id, clock
-        self._interval = interval
+        self._interval, self._prepare = interval, prepare
         self.changed = asyncio.Event()
         self.alarms = 0
 
@@ -33,6 +42,7 @@ class Reporter:
 
     async def send(self, connection: Connection, *, stopping: bool = False) -> None:
         """Send one heartbeat."""
+        await self._prepare()
         heartbeat = await self.make(stopping=stopping)
         await connection.publish(subjects.up(self._cluster_id, "hb"), codec.encode(heartbeat))
 
