@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-import nats
-import nats.aio.client
 import nats.aio.msg
 import nats.aio.subscription
 import nats.errors
 import structlog
 
+from fedbus.bus.client import Client
 from fedbus.core import backoff
 from fedbus.errors import FedbusError, Refused, Unavailable, only
 from fedbus.pki.ca import client_context
@@ -62,7 +61,7 @@ class Connection:
         self.name = name
         self.closed = asyncio.Event()
         self.reason: FedbusError | None = None
-        self._nc = nats.aio.client.Client()
+        self._nc = Client()
 
     async def open(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """Connect once. Raises Unavailable when nobody answers, Refused when the server says no."""
@@ -100,8 +99,10 @@ class Connection:
         text = str(error).lower()
         if "authentication" in text or ("authorization" in text and "permissions" not in text):
             self.reason = Refused(f"the bus ended the session: {error}", code="BUS_UNAUTHORIZED")
+        elif isinstance(error, nats.errors.Error | OSError):
+            log.info("bus_error", connection=self.name, error=str(error) or type(error).__name__)
         else:
-            log.debug("bus_error", connection=self.name, error=str(error))
+            log.error("handler_failed", connection=self.name, exc_info=error)
 
     async def _on_closed(self) -> None:
         self.closed.set()

@@ -89,11 +89,11 @@ class Fleet:
 
     async def _on_heartbeats(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            cluster_id = subjects.sender(message.subject)
             try:
+                cluster_id = subjects.sender(message.subject)
                 heartbeat = codec.decode(message.data, Heartbeat)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                log.warning("heartbeat_undecodable", cluster=cluster_id, error=str(error))
+            except (msgspec.MsgspecError, ValueError) as error:
+                log.warning("heartbeat_refused", subject=message.subject, error=str(error))
                 continue
             if cluster_id in self._clusters:
                 if cluster_id not in self._heard:

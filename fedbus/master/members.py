@@ -86,12 +86,14 @@ class Members:
 
     async def on_join(self, connection: Connection, message: Message) -> None:
         """Answer a join request."""
-        token_id = subjects.sender(message.subject)
-        await self._answer(connection, message, self._join(token_id, message))
+        if (token_id := _sender(message)) is not None:
+            await self._answer(connection, message, self._join(token_id, message))
 
     async def on_up(self, connection: Connection, message: Message) -> None:
         """Answer what a worker asks: renew or leave; take note of a report."""
-        cluster_id = subjects.sender(message.subject)
+        cluster_id = _sender(message)
+        if cluster_id is None:
+            return
         match message.subject.rsplit(".", 1)[-1]:
             case "renew":
                 await self._answer(connection, message, self._renew(cluster_id))
@@ -326,6 +328,15 @@ def _control(cluster_id: str, what: str, payload: bytes) -> Change:
         name="-",
         payload=payload,
     )
+
+
+def _sender(message: Message) -> str | None:
+    """Return who sent a message; None for one of a stream that a pull's reply was steered here with."""
+    try:
+        return subjects.sender(message.subject)
+    except ValueError:
+        log.warning("steered_message", subject=message.subject)
+        return None
 
 
 def _read(message: Message) -> JoinRequest:
