@@ -1,0 +1,45 @@
+"""nats-py's client, made to survive messages that are no text.
+
+A subject may hold any byte but blanks and line ends, and a header block any byte at all. nats-py 2.16
+decodes both strictly in its read loop, which then ends without closing the connection, and takes a
+vertical tab for the end of a subject. One such message in a stream would stop every reader of it for
+ever, since each new session meets it again (measured); and every worker can have the server store one,
+because the server does not check where a requested reply goes.
+"""
+
+import re
+from typing import Any
+
+import nats.aio.client
+import nats.aio.msg
+import nats.protocol.parser
+
+# Blanks alone separate the fields, at times two of them.
+nats.protocol.parser.MSG_RE = re.compile(
+    rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n"
+)
+nats.protocol.parser.HMSG_RE = re.compile(
+    rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n"
+)
+
+
+class Client(nats.aio.client.Client):
+    """A client whose messages may say anything; the reader of a message judges it, not the connection."""
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        """Parse a header block; one that does not parse is none."""
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> nats.aio.msg.Msg:
+        """Make a message; a byte that is no text is written in hexadecimal, which no subject of ours has."""
+        made: nats.aio.msg.Msg = super()._build_message(sid, _text(subject), _text(reply), data, headers)
+        return made
+
+
+def _text(raw: bytes) -> bytes:
+    return raw.decode(errors="backslashreplace").encode()
