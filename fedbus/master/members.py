@@ -86,7 +86,8 @@ class Members:
 
     async def on_join(self, connection: Connection, message: Message) -> None:
         """Answer a join request."""
-        if (token_id := _sender(message)) is not None:
+        token_id = _sender(message)
+        if token_id is not None and _wants_answer(message, token_id):
             await self._answer(connection, message, self._join(token_id, message))
 
     async def on_up(self, connection: Connection, message: Message) -> None:
@@ -95,9 +96,9 @@ class Members:
         if cluster_id is None:
             return
         match message.subject.rsplit(".", 1)[-1]:
-            case "renew":
+            case "renew" if _wants_answer(message, cluster_id):
                 await self._answer(connection, message, self._renew(cluster_id))
-            case "leave":
+            case "leave" if _wants_answer(message, cluster_id):
                 await self._answer(connection, message, self._leave(cluster_id))
                 await self.push_revocations()
             case "report":
@@ -110,9 +111,7 @@ class Members:
         except FedbusError as error:
             refusal = Refusal(code=error.code, message=error.message, remedy=error.remedy)
             reply = BusReply(refused=refusal)
-        # A reply subject is the sender's to choose; only its own private inbox is ever answered.
-        if message.reply.startswith(f"_INBOX_{subjects.sender(message.subject)}."):
-            await connection.publish(message.reply, codec.encode(reply))
+        await connection.publish(message.reply, codec.encode(reply))
 
     async def _join(self, token_id: str, message: Message) -> BusReply:
         request = _read(message)
@@ -339,6 +338,18 @@ def _sender(message: Message) -> str | None:
         return None
 
 
+def _wants_answer(message: Message, sender: str) -> bool:
+    """Tell whether the sender itself asks: only it can name a place in its own private inbox.
+
+    The server does not check where a worker has the answer to a JetStream call, or the end of a pull,
+    delivered: on another cluster's `leave`, for instance. Such a message names no place for an answer.
+    """
+    if message.reply.startswith(f"_INBOX_{sender}."):
+        return True
+    log.warning("steered_message", subject=message.subject)
+    return False
+
+
 def _read(message: Message) -> JoinRequest:
     """Return a join request whose two proofs of possession hold. Raises Refused."""
     try:
@@ -368,13 +379,13 @@ def _check_admission(tx: Transaction, token: Token, request: JoinRequest, master
     if not compatible(request.versions):
         raise Refused(
             f"the worker's fedbus {request.versions.fedbus} speaks another protocol than the master",
-            code="VERSION_UNSUPPORTED",
+            code="PROTOCOL_UNSUPPORTED",
             remedy="upgrade the older of the two",
         )
     taken = {c.name for c in _all(tx) if c.state == "joined"} | {master}
     if request.name in taken:
         raise Refused(
             f"another cluster with the name {request.name!r} already exists in the federation",
-            code="NAME_DUPLICATE",
+            code="CLUSTER_NAME_TAKEN",
             remedy="choose another name, or remove the other cluster on the master",
         )
