@@ -104,21 +104,15 @@ async def _attempt(
             answer = await connection.request(
                 event.subject, event.body, headers=headers, timeout=_TRY_SECONDS
             )
-            if number == last:
+            if number == last or answer.data:  # the first of a batch is answered with nothing, or refused
                 return await _outcome(connection, answer, events)
-            _refused(answer)
         else:
             await connection.publish(event.subject, event.body, headers=headers)
     raise ValueError("a changeset has at least one event")
 
 
-def _refused(answer: Message) -> None:
-    """Raise what the server says against the first message of a batch; its body is empty if nothing."""
-    if answer.data:
-        _raise(msgspec.json.decode(answer.data, type=_Ack))
-
-
 async def _outcome(connection: Connection, answer: Message, events: Sequence[Event]) -> list[int]:
+    """Return the sequences; a refusal may only say that an earlier try got in."""
     ack = msgspec.json.decode(answer.data, type=_Ack)
     seq = ack.seq
     if ack.error is not None or ack.duplicate:

@@ -118,11 +118,14 @@ class Ledger:
         """Sequences of messages that are not ours, by subject: what a write there must expect."""
         self.recover: Callable[[], Awaitable[None]]
 
-    async def synchronise(self) -> None:
-        """Compare stream and store before the next write; called for every new bus session."""
+    async def synchronise(self, needed: Callable[[Transaction], bool] = lambda _: True) -> None:
+        """Compare stream and store before the next write; called for every new bus session.
+
+        `needed` is asked once no write is under way.
+        """
         async with self._lock:
-            self._in_step = False
-            await self._recover()
+            if await self.database.read(needed):
+                await self._recover()
 
     async def commit(self, plan: Plan, request: Request = BY_MASTER) -> Committed:
         """Write one changeset: all of it or nothing.
@@ -134,12 +137,13 @@ class Ledger:
             if not self._in_step:
                 await self._recover()
             try:
-                return await self._commit(plan, request)
+                return await self._answer(request) or await self._commit(plan, request)
             except publisher.SequenceMismatch:
-                # Something that is not ours stands on a subject: find out what, and plan again.
+                # Somebody else's message stands on a subject, or one of an earlier try that was thought
+                # lost: find out, and plan again.
                 log.warning("stream_differs")
                 await self._recover()
-                return await self._commit(plan, request)
+                return await self._answer(request) or await self._commit(plan, request)
 
     async def _recover(self) -> None:
         self._in_step = False
@@ -180,17 +184,22 @@ class Ledger:
 
         Raises InvalidInput if the key was used for another request, Unavailable as `commit`.
         """
+        if not request.key or await self.database.read(lambda tx: tx.answer(request.key)) is None:
+            return None
+        async with self._lock:
+            done = await self._answer(request)
+            if done is None and not self._in_step:
+                await self._recover()
+                done = await self._answer(request)
+            return done
+
+    async def _answer(self, request: Request) -> Committed | None:
         known = await self.database.read(lambda tx: tx.answer(request.key)) if request.key else None
         if known is None:
             return None
         if known.request and known.request != request.digest:
             raise InvalidInput("this idempotency key belongs to another request", code="KEY_REUSED")
-        if not known.done:
-            async with self._lock:
-                if not self._in_step:
-                    await self._recover()
-                known = await self.database.read(lambda tx: tx.answer(request.key))
-        return codec.decode(known.answer, Committed) if known and known.done else None
+        return codec.decode(known.answer, Committed) if known.done else None
 
     async def _remember(self, key: str, request: Request, draft: Draft) -> None:
         done = draft.committed

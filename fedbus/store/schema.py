@@ -27,8 +27,8 @@ MIGRATIONS = (
       body BLOB NOT NULL, UNIQUE (subject, seq, code)
     );
     CREATE TABLE answers (
-      key TEXT PRIMARY KEY, request TEXT NOT NULL, changeset TEXT NOT NULL, answer BLOB NOT NULL,
-      at REAL NOT NULL, done INTEGER NOT NULL
+      key TEXT NOT NULL, request TEXT NOT NULL, changeset TEXT NOT NULL, answer BLOB NOT NULL,
+      at REAL NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (key, changeset)
     );
     CREATE INDEX answers_by_changeset ON answers (changeset);
     CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);

@@ -321,9 +321,14 @@ class Transaction:
     # the rest
 
     def answer(self, key: str) -> Answer | None:
-        """Return what an idempotency key was answered, or would have been."""
+        """Return what an idempotency key was answered, or else would have been last.
+
+        A key has an answer a try: the changeset of an earlier one may still turn up on the stream.
+        """
         row = self._connection.execute(
-            "SELECT key, request, changeset, answer, at, done FROM answers WHERE key=?", (key,)
+            "SELECT key, request, changeset, answer, at, done FROM answers WHERE key=?"
+            " ORDER BY done DESC, at DESC LIMIT 1",
+            (key,),
         ).fetchone()
         if row is None:
             return None
