@@ -130,15 +130,18 @@ class Follower:
         """
         if self._checkpoint and checkpoint.epoch < self._checkpoint.epoch:
             return
-        self._checkpoint = checkpoint
         head = checkpoint.scopes.get(self.scope)
         async with self._folding:
             state = await self._state()
+            if checkpoint.epoch < state.epoch:
+                return  # fenced off: a replaced master, or its words played again
+            self._checkpoint = checkpoint
             current = head is not None and head.version >= state.version
             if self._snapshot is not None:
                 if self._caught_up and (current or head is None):
                     await self._finish_snapshot(self._snapshot, state, checkpoint.epoch, head)
-            elif checkpoint.epoch > state.epoch or (head and current and head.seq < state.seq):
+            elif checkpoint.epoch > state.epoch:
+                # Only the epoch tells: a position is ahead of the master's by what was refused on the way.
                 self._again("stream replaced")
             elif head and head.version == state.version and head.digest != state.digest:
                 self._again("digest differs")
