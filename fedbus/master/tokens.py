@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import msgspec
 
+from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.errors import InvalidInput, NotFound, Refused
 from fedbus.master.ledger import Change, Ledger
 from fedbus.model import codec, subjects
@@ -16,6 +17,8 @@ from fedbus.store.transaction import Transaction
 DEFAULT_MINUTES = 60
 MAX_MINUTES = 24 * 60
 MAX_USES = 100
+KEEP_SECONDS = 7 * 86_400
+"""How long a token is listed after it expired."""
 GRACE_SECONDS = 600
 """How much longer than the token its JWT lives, so that the master can say that it has expired: the
 server itself would only say no."""
@@ -94,10 +97,20 @@ class Tokens:
         return MadeToken(id=token_id, join_token=text, expires_at=rfc3339(expires), uses=uses)
 
     async def list(self) -> list[ListedToken]:
-        """Return all tokens, newest first, those that are over for a week too."""
+        """Return all tokens, newest first; those that are over are kept for a week."""
         now = self._ledger.clock.now()
         records = await self._ledger.database.read(_all)
         return [_listed(t, now) for t in sorted(records, key=lambda t: t.created_at, reverse=True)]
+
+    async def prune(self) -> None:
+        """Forget tokens that expired more than a week ago. Raises Unavailable."""
+        oldest = self._ledger.clock.now() - KEEP_SECONDS
+
+        def plan(tx: Transaction) -> list[Change]:
+            over = [token for token in _all(tx) if token.expires_at < oldest]
+            return [msgspec.structs.replace(_change(token), payload=None) for token in over[:MAX_EVENTS]]
+
+        await self._ledger.commit(plan)
 
     async def revoke(self, token_id: str) -> None:
         """Refuse a token from now on; workers that joined with it stay. Raises NotFound, Unavailable."""
