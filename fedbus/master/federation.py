@@ -31,7 +31,6 @@ from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.signing import Verifier
-from fedbus.pki.verification import verified
 from fedbus.runtime import Clock, first, serve
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -107,8 +106,8 @@ class ActiveFederation:
             clock=self._clock,
             on_committed=self._on_committed,
         )
-        self._verifier = Verifier(self._keyring.signer.public_key)
-        self.recovery = Recovery(self.ledger, self._verifier, federation_id)
+        verifier = Verifier(self._keyring.signer.public_key)
+        self.recovery = Recovery(self.ledger, verifier, federation_id)
         self.ledger.recover = self._recover
         self.audit = Audit(self._database, self.session.current, self._clock)
         self.checkpoints = Checkpoints(
@@ -272,7 +271,7 @@ class ActiveFederation:
 
     def _ours(self, message: Message) -> bool:
         try:
-            verified(self._verifier, self.federation.id, message.subject, message.headers, message.data)
+            self.recovery.ours(message)
         except InvalidEvent:
             return False
         return True

@@ -11,7 +11,8 @@ import structlog
 
 from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
-from fedbus.bus.session import Connection
+from fedbus.bus.session import Connection, Message
+from fedbus.core import payload
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent
 from fedbus.master.ledger import BY_MASTER, PUBLISH_SECONDS, Change, Ledger, fold
@@ -70,10 +71,7 @@ class Recovery:
                     for message in batch:
                         event: Event | None = None
                         try:
-                            event = verified(
-                                self._verifier, self._federation_id,
-                                message.subject, message.headers, message.data,
-                            )  # fmt: skip
+                            event = self.ours(message)
                         except InvalidEvent as error:
                             log.warning("foreign_event", subject=message.subject, code=error.code)
                         found[message.subject] = OnStream(message.seq, event)
@@ -81,6 +79,13 @@ class Recovery:
                         break
         await reader.detach()
         return found
+
+    def ours(self, message: Message) -> Event:
+        """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
+        event = verified(self._verifier, self._federation_id, message.subject, message.headers, message.data)
+        payload.check_known(event)
+        payload.check(event)
+        return event
 
     def _take(self, tx: Transaction, result: Comparison) -> None:
         now = self._clock.now()

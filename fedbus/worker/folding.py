@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from fedbus.bus.session import Message
-from fedbus.core import changesets
+from fedbus.core import changesets, payload
 from fedbus.core.fold import Verdict
 from fedbus.errors import InvalidEvent
-from fedbus.model import codec, events, subjects
+from fedbus.model import events, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import ScopeState
-from fedbus.model.policy import KINDS
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import verified
 from fedbus.store.transaction import Quarantined, Transaction
@@ -88,7 +87,7 @@ class Folder:
                 self._verifier, self._federation_id, message.subject, message.headers, message.data
             )
             _check_scope(event, self.scope)
-            _check_payload(event)
+            payload.check(event)
         except InvalidEvent as error:
             refused = Quarantined(
                 at=at,
@@ -161,18 +160,3 @@ class _Pass:
 def _check_scope(event: Event, scope: str) -> None:
     if event.address.scope != scope:
         raise InvalidEvent("meant for another cluster", code="SUBJECT_FOREIGN")
-
-
-def _check_payload(event: Event) -> None:
-    """Refuse what could not be used later; an unknown kind is kept as it is, for a newer build."""
-    if event.deleted or not events.known(event):
-        return
-    payload = codec.unpack(event.body, event.encoding)
-    kind = KINDS.get(event.address.kind)
-    try:
-        if kind is not None and event.address.category == subjects.POLICY:
-            codec.decode(payload, kind.type)
-        else:
-            codec.decode(payload, msgspec.Raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"the payload does not decode: {error}", code="PAYLOAD_UNDECODABLE") from error
