@@ -13,8 +13,7 @@ from fedbus.master.ledger import Request
 from fedbus.master.tokens import DEFAULT_MINUTES
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
-from fedbus.model.objects import StoredObject
-from fedbus.store.database import Database
+from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator, principal
@@ -58,26 +57,6 @@ class ConfigBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class FederatedPolicy:
-    """What the master's own cluster shows: the federated objects of its store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def objects(self, scope: str, kind: str) -> list[StoredObject]:
-        """Return all objects of a kind; there are no local ones yet."""
-        if scope != policy_reads.FED:
-            return []
-        return await self._database.read(lambda tx: tx.objects(subjects.SCOPE_ALL, kind))
-
-    async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
-        """Return one object."""
-        if scope != policy_reads.FED:
-            return None
-        found = await self._database.read(lambda tx: tx.object(subjects.SCOPE_ALL, kind, name))
-        return None if found is None or found.deleted else found
-
-
 def make_app(master: "Master", auth: Authenticator) -> web.Application:
     """Return the master's application."""
     app = new_app(auth)
@@ -85,7 +64,8 @@ def make_app(master: "Master", auth: Authenticator) -> web.Application:
     checks = {"store": handlers.check_store, "bus": handlers.check_bus}
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
-    app.add_routes(policy_reads.routes(FederatedPolicy(master.database), read_only=False))
+    policy = FederatedPolicy(master.database, lambda _: (subjects.SCOPE_ALL,))
+    app.add_routes(policy_reads.routes(policy, read_only=False))
     master.hub.attach(app)
     return app
 

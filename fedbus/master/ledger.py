@@ -41,6 +41,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     document: int | None = None
 
 
+def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:
+    """Return the change of one of the master's own records; None deletes it."""
+    return Change(
+        scope=subjects.SCOPE_MASTER,
+        category=subjects.RECORD,
+        kind=kind,
+        name=name,
+        payload=None if value is None else codec.encode(value),
+    )
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for a write and why, both kept in its events, and how to know the request again.
 

@@ -19,7 +19,7 @@ from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, NotFound, Refused
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
-from fedbus.master.ledger import Change, Ledger
+from fedbus.master.ledger import Change, Ledger, record
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, names, subjects
 from fedbus.model.federation import (
@@ -160,7 +160,7 @@ class Members:
 
         def plan(tx: Transaction) -> list[Change]:
             _check_admission(tx, token, request, self._federation.name)
-            return [_change(cluster)]
+            return [record(CLUSTER, cluster.id, cluster)]
 
         await self._ledger.commit(plan)
         return cluster
@@ -267,7 +267,7 @@ class Members:
         now, stamp = int(self._clock.now()), self._clock.stamp()
         state: Literal["left", "removed"] = "left" if reason == "left" else "removed"
         ended = [msgspec.structs.replace(c, state=state, ended_at=stamp, revoked_at=now) for c in members]
-        changes = [_change(c) for c in ended]
+        changes = [record(CLUSTER, c.id, c) for c in ended]
         changes += [_control(c.id, DISMISSED, codec.encode(self._dismissal(c, reason))) for c in ended]
         for start in range(0, len(changes), 1000):
             part = changes[start : start + 1000]
@@ -307,16 +307,6 @@ class Members:
 
 def _all(tx: Transaction) -> list[Cluster]:
     return [codec.decode(s.payload, Cluster) for s in tx.objects(subjects.SCOPE_MASTER, CLUSTER)]
-
-
-def _change(cluster: Cluster) -> Change:
-    return Change(
-        scope=subjects.SCOPE_MASTER,
-        category=subjects.RECORD,
-        kind=CLUSTER,
-        name=cluster.id,
-        payload=codec.encode(cluster),
-    )
 
 
 def _control(cluster_id: str, what: str, payload: bytes) -> Change:

@@ -6,7 +6,7 @@ import msgspec
 
 from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.errors import InvalidInput, NotFound, Refused
-from fedbus.master.ledger import Change, Ledger
+from fedbus.master.ledger import Change, Ledger, record
 from fedbus.model import codec, subjects
 from fedbus.model.federation import TOKEN, Federation, Token
 from fedbus.pki.join_token import JoinToken
@@ -83,7 +83,7 @@ class Tokens:
             federation_key=self._keyring.signer.public_key,
             jwt=credentials.jwt,
         ).encode()
-        record = Token(
+        made = Token(
             id=token_id,
             hash=sha256(text.encode()).hexdigest(),
             created_at=rfc3339(now),
@@ -93,7 +93,7 @@ class Tokens:
             cluster_name=cluster_name,
             labels=labels or {},
         )
-        await self._ledger.commit(lambda _: [_change(record)])
+        await self._ledger.commit(lambda _: [record(TOKEN, made.id, made)])
         return MadeToken(id=token_id, join_token=text, expires_at=rfc3339(expires), uses=uses)
 
     async def list(self) -> list[ListedToken]:
@@ -108,7 +108,7 @@ class Tokens:
 
         def plan(tx: Transaction) -> list[Change]:
             over = [token for token in _all(tx) if token.expires_at < oldest]
-            return [msgspec.structs.replace(_change(token), payload=None) for token in over[:MAX_EVENTS]]
+            return [record(TOKEN, token.id, None) for token in over[:MAX_EVENTS]]
 
         await self._ledger.commit(plan)
 
@@ -120,7 +120,9 @@ class Tokens:
             token = load(tx, token_id)
             if token is None:
                 raise NotFound(f"there is no token {token_id!r}")
-            return [_change(msgspec.structs.replace(token, revoked_at=token.revoked_at or at))]
+            return [
+                record(TOKEN, token.id, msgspec.structs.replace(token, revoked_at=token.revoked_at or at))
+            ]
 
         await self._ledger.commit(plan)
 
@@ -135,7 +137,7 @@ class Tokens:
         def plan(tx: Transaction) -> list[Change]:
             token = load(tx, token_id)
             used[:] = [_checked(token, now)]
-            return [_change(used[0])]
+            return [record(TOKEN, token_id, used[0])]
 
         await self._ledger.commit(plan)
         return used[0]
@@ -149,16 +151,6 @@ def load(tx: Transaction, token_id: str) -> Token | None:
 
 def _all(tx: Transaction) -> list[Token]:
     return [codec.decode(s.payload, Token) for s in tx.objects(subjects.SCOPE_MASTER, TOKEN)]
-
-
-def _change(token: Token) -> Change:
-    return Change(
-        scope=subjects.SCOPE_MASTER,
-        category=subjects.RECORD,
-        kind=TOKEN,
-        name=token.id,
-        payload=codec.encode(token),
-    )
 
 
 def _state(token: Token, now: float) -> str:

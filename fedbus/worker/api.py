@@ -10,8 +10,7 @@ from fedbus.core.summary import LinkState
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
 from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
-from fedbus.model.objects import StoredObject
-from fedbus.store.database import Database
+from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator
@@ -42,30 +41,6 @@ class LeaveBody(msgspec.Struct):
     force: bool = False
 
 
-class FederatedPolicy:
-    """The federated objects that this cluster holds, for all clusters and for itself."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def objects(self, scope: str, kind: str) -> list[StoredObject]:
-        """Return all objects of a kind; there are no local ones yet."""
-        if scope != policy_reads.FED:
-            return []
-        return await self._database.read(
-            lambda tx: [found for held in tx.scopes() for found in tx.objects(held, kind)]
-        )
-
-    async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
-        """Return one object."""
-        if scope != policy_reads.FED:
-            return None
-        found = await self._database.read(
-            lambda tx: [tx.object(held, kind, name) for held in reversed(tx.scopes())]
-        )
-        return next((one for one in found if one is not None and not one.deleted), None)
-
-
 def make_app(worker: "Worker", auth: Authenticator) -> web.Application:
     """Return the worker's application."""
     app = new_app(auth)
@@ -73,7 +48,8 @@ def make_app(worker: "Worker", auth: Authenticator) -> web.Application:
     # Not the bus: a worker serves what it holds with the bus and the master away (guarantee 6).
     app.add_routes(health.routes({"store": handlers.check_store}, handlers.role))
     app.add_routes(handlers.routes())
-    app.add_routes(policy_reads.routes(FederatedPolicy(worker.database), read_only=True))
+    policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
+    app.add_routes(policy_reads.routes(policy, read_only=True))
     worker.hub.attach(app)
     return app
 
