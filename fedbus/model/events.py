@@ -175,6 +175,9 @@ def parse(subject: str, headers: Mapping[str, str], body: bytes) -> Event:
     An event type this version does not know parses; see `known`.
     """
     address = subjects.parse(subject)
+    if any("\n" in value for value in headers.values()):
+        # Two attributes in one value would have the same statement as the two apart.
+        raise InvalidEvent("an attribute holds a line end", code="ATTRIBUTE_INVALID")
     try:
         event = Event(
             address=address,
