@@ -145,9 +145,10 @@ class Handlers:
         return respond.json({"clusters": [row], "scopes": states})
 
     async def quarantine(self, _request: web.Request) -> web.Response:
-        """List the events that were refused."""
+        """List the events that were refused; count those of a type that only a newer build knows."""
         found = await self._worker.database.read(lambda tx: tx.quarantined())
-        return respond.json({"events": found})
+        skipped = self._worker.active.skipped if self._worker.active else 0
+        return respond.json({"events": found, "skipped": skipped})
 
     async def refuse_apply(self, _request: web.Request) -> web.Response:
         """Refuse: federated policy is written on the master."""
