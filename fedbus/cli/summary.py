@@ -61,7 +61,10 @@ def _lag(row: SummaryRow) -> str:
     return "-" if not row.sync.lag_versions else f"{row.sync.lag_versions} ({row.sync.lag_seconds:.1f} s)"
 
 
-def _age(seconds: float | None) -> str:
+def _age(row: SummaryRow) -> str:
+    seconds = row.last_heartbeat_age_seconds
+    if row.role == "master":
+        return "-"  # it does not report to itself
     if seconds is None:
         return "never"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
@@ -77,7 +80,7 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("VERSION", lambda row: row.version.fedbus + ("" if row.version.compatible else " (incompatible)")),
     ("MEMBERSHIP", lambda row: row.membership),
     ("STATUS", lambda row: row.status),
-    ("HEARTBEAT", lambda row: _age(row.last_heartbeat_age_seconds)),
+    ("HEARTBEAT", _age),
     ("LABELS", lambda row: row.labels or None),
 ]
 
@@ -103,9 +106,15 @@ class Board:
             return row
         if event == "policy" and self.federation is not None:
             version = msgspec.json.decode(data, type=_Version).version
-            head = max(version, self.federation.head_version)
-            self.federation = msgspec.structs.replace(self.federation, head_version=head)
+            if version > self.federation.head_version:
+                self._advance(self.federation, version)
         return None
+
+    def _advance(self, federation: FederationHead, version: int) -> None:
+        """Note one more changeset: the master has it, and no news will come of those that are away."""
+        self.federation = msgspec.structs.replace(federation, head_version=version)
+        for row, since in list(self._rows.values()):
+            self._rows[row.id] = (_at_head(row, version), since)
 
     def rows(self) -> list[SummaryRow]:
         """Return the rows by name, the master first, with ages as of now."""
@@ -126,6 +135,18 @@ class Board:
         return Group(
             Text(_headline(self.federation), style="bold"), drawn([name for name, _ in COLUMNS], cells)
         )
+
+
+def _at_head(row: SummaryRow, version: int) -> SummaryRow:
+    """Return a row as it is after one more changeset; of who is online news comes by itself."""
+    sync = row.sync
+    if row.role == "master":
+        sync = msgspec.structs.replace(sync, applied_version=version, head_version=version)
+    elif row.membership == "joined" and row.link.state == "offline":
+        sync = msgspec.structs.replace(
+            sync, state="syncing", head_version=version, lag_versions=sync.lag_versions + 1
+        )
+    return msgspec.structs.replace(row, sync=sync)
 
 
 async def _watch(api: Api, form: Output) -> None:

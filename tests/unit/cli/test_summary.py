@@ -152,6 +152,26 @@ def test_ages_grow_between_events() -> None:
     assert [one.last_heartbeat_age_seconds for one in board.rows()] == [12.0, None]
 
 
+def test_a_change_moves_the_master_and_the_head_of_who_is_away() -> None:
+    board = Board()
+    board.replace(
+        shown(row("east"), row("west", link="offline"), msgspec.structs.replace(row("hq"), role="master"))
+    )
+
+    for version in (5, 6, 6):  # the last one was read with the state already
+        board.take("policy", b'{"version": %d}' % version)
+
+    syncs = {one.name: one.sync for one in board.rows()}
+    assert (syncs["hq"].applied_version, syncs["hq"].head_version) == (6, 6)
+    assert (syncs["west"].applied_version, syncs["west"].head_version, syncs["west"].lag_versions) == (
+        4,
+        6,
+        2,
+    )
+    assert syncs["west"].state == "syncing"
+    assert syncs["east"] == row("east").sync
+
+
 def test_the_board_draws_the_master_first_and_takes_no_markup_from_names() -> None:
     board = Board()
     board.replace(shown(row("[red]a"), msgspec.structs.replace(row("hq"), role="master", id="m")))
