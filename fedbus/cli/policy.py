@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from fedbus.cli.client import Api
 from fedbus.cli.errors import ApiError, CliError
 from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.output import Output, rows, say, to_yaml
@@ -40,7 +41,7 @@ async def get(
 ) -> None:
     """Show policy. As YAML it is what `policy apply` takes."""
     kind = _kind(kind)
-    found = await _read(session, kind, scope)
+    found = await read(session.api, kind, scope)
     if name:
         found = [one for one in found if _name(one) == name]
         if not found:
@@ -119,22 +120,21 @@ def _identity(kind: str, name: str) -> dict[str, object]:
     return {field: name} if field else {}
 
 
-async def _read(session: Session, kind: str, scope: str) -> list[Document]:
+async def read(api: Api, kind: str, scope: str) -> list[Document]:
+    """Return every object of a kind, from whichever path NeuVector has it on. Raises CliError."""
     if kind == "admission_state":
         try:
-            answer = await session.api.get(ADMISSION_STATE, scope=scope)
+            answer = await api.get(ADMISSION_STATE, scope=scope)
         except ApiError as error:
             if error.code is ExitCode.NOT_FOUND:
                 return []
             raise
         return _documents(kind, [answer.get("state")], {})
     if kind == "webhook":
-        config = (await session.api.get(SYSTEM_CONFIG, scope=scope)).get(
-            "fed_config" if scope == "fed" else "config"
-        )
+        config = (await api.get(SYSTEM_CONFIG, scope=scope)).get("fed_config" if scope == "fed" else "config")
         section = config if isinstance(config, dict) else {}
         return _documents(kind, section.get("webhooks"), section.get("revisions"))
-    answer = await session.api.get(PATHS[kind].list_path, scope=scope)
+    answer = await api.get(PATHS[kind].list_path, scope=scope)
     return _documents(kind, answer.get(PATHS[kind].list_key), answer.get("revisions"))
 
 

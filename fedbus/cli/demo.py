@@ -1,5 +1,0 @@
-"""The demo."""
-
-
-def demo() -> None:
-    """Run the demo."""
