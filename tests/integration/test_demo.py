@@ -20,7 +20,8 @@ import pytest
 from fedbus.cli.demo import runner
 from fedbus.cli.demo.fleet import running
 from fedbus.cli.demo.runner import Report, Result, Step, Told
-from fedbus.cli.demo.story import STORY, Scene
+from fedbus.cli.demo.scene import Scene
+from fedbus.cli.demo.story import STORY
 from tests.support.daemons import eventually
 
 NAMES = [step.name for step in STORY]

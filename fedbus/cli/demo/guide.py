@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedbus.cli.demo.fleet import MASTER, Fleet, Member
-from fedbus.cli.demo.story import PASSWORD_FILE, REMOVED
+from fedbus.cli.demo.scene import PASSWORD_FILE
+from fedbus.cli.demo.story import REMOVED
 
 
 def lines(fleet: Fleet) -> list[str]:

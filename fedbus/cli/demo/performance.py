@@ -14,8 +14,9 @@ from fedbus.cli import output
 from fedbus.cli.demo import guide, runner
 from fedbus.cli.demo.fleet import Fleet, running
 from fedbus.cli.demo.runner import Report
+from fedbus.cli.demo.scene import Scene
 from fedbus.cli.demo.screen import Screen
-from fedbus.cli.demo.story import STORY, Scene
+from fedbus.cli.demo.story import STORY
 from fedbus.cli.errors import CliError
 from fedbus.cli.output import Output
 from fedbus.runtime import first, stop_on_signals

@@ -5,13 +5,20 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from fedbus.cli.demo import documents, runner
+from fedbus.cli import profiles
+from fedbus.cli.demo import documents, runner, scene
+from fedbus.cli.demo.fleet import Member
+from fedbus.cli.demo.process import DaemonProcess
 from fedbus.cli.demo.runner import Report, Result, Step, Told
 from fedbus.cli.errors import CliError
+from fedbus.cli.profiles import Profile
 from fedbus.core import policy_plan
 from fedbus.errors import Unavailable
 from fedbus.model.policy import KINDS
 from fedbus.web import yaml_documents
+from fedbus.web.policy_reads import PATHS
+
+from .conftest import FakeApi
 
 Act = Callable[[list[str]], Awaitable[Told]]
 
@@ -29,19 +36,19 @@ class Heard:
         self.lines.append(f"{title}: {'ok' if result.ok else result.detail}")
 
 
-async def well(scene: list[str]) -> Told:
-    scene.append("was here")
+async def well(visits: list[str]) -> Told:
+    visits.append("was here")
     return Told("fine", 1.5)
 
 
 def failing(error: Exception) -> Act:
-    async def act(_scene: list[str]) -> Told:
+    async def act(_visits: list[str]) -> Told:
         raise error
 
     return act
 
 
-async def never(_scene: list[str]) -> Told:
+async def never(_visits: list[str]) -> Told:
     await asyncio.Event().wait()
     return Told("")
 
@@ -51,30 +58,32 @@ def steps(*acts: Act) -> list[Step[list[str]]]:
 
 
 async def tell(*acts: Act, seconds: float = 5.0) -> tuple[Report, Heard, list[str]]:
-    report, heard, scene = Report(), Heard(), list[str]()
-    await runner.run(steps(*acts), scene, report, heard, seconds)
+    report, heard, visits = Report(), Heard(), list[str]()
+    await runner.run(steps(*acts), visits, report, heard, seconds)
     report.finish(steps(*acts))
-    return report, heard, scene
+    return report, heard, visits
 
 
 async def test_a_story_that_goes_well_is_ok() -> None:
-    report, heard, scene = await tell(well, well)
+    report, heard, visits = await tell(well, well)
 
     assert report.ok
     assert report.steps == [Result(name=f"s{n}", ok=True, ms=1.5, detail="fine") for n in range(2)]
     assert heard.lines == ["Step 0?", "Step 0: ok", "Step 1?", "Step 1: ok"]
-    assert scene == ["was here"] * 2
+    assert visits == ["was here"] * 2
 
 
 async def test_a_failing_step_ends_the_story_and_the_rest_is_skipped() -> None:
-    report, heard, scene = await tell(well, failing(CliError("no such thing", remedy="make one")), well, well)
+    report, heard, visits = await tell(
+        well, failing(CliError("no such thing", remedy="make one")), well, well
+    )
 
     assert not report.ok
     assert [(s.ok, s.detail) for s in report.steps] == [
         (True, "fine"), (False, "no such thing; make one"), (False, "skipped"), (False, "skipped"),
     ]  # fmt: skip
     assert heard.lines[-1] == "Step 1: no such thing; make one"
-    assert scene == ["was here"]
+    assert visits == ["was here"]
 
 
 @pytest.mark.parametrize(
@@ -101,9 +110,9 @@ async def test_a_story_that_takes_too_long_fails_at_the_step_it_hangs_in() -> No
 async def test_a_story_that_is_cancelled_was_interrupted_where_it_stood() -> None:
     report, hanging = Report(), asyncio.Event()
 
-    async def hang(scene: list[str]) -> Told:
+    async def hang(visits: list[str]) -> Told:
         hanging.set()
-        return await never(scene)
+        return await never(visits)
 
     async with asyncio.TaskGroup() as group:
         telling = group.create_task(runner.run(steps(well, hang, well), [], report, Heard(), 5))
@@ -113,6 +122,36 @@ async def test_a_story_that_is_cancelled_was_interrupted_where_it_stood() -> Non
 
     assert not report.ok
     assert [step.detail for step in report.steps] == ["fine", "interrupted", "skipped"]
+
+
+class Standing(DaemonProcess):
+    """A daemon that stands there already."""
+
+    async def start(self) -> Profile:
+        return profiles.note(self.directory)
+
+
+async def test_a_worker_that_shows_an_older_revision_is_named_with_the_kind(api: FakeApi) -> None:
+    for paths in PATHS.values():
+        api.answers[f"GET {paths.list_path}"] = {paths.list_key: []}
+    api.answers["GET /v1/system/config"] = {"fed_config": {"webhooks": []}}
+    answers = iter([2, 2, 2, 1])  # the master, a worker, the master again, the worker as it is later
+    api.answers["GET /v1/group"] = lambda: {
+        "groups": [{"name": "fed.a"}],
+        "revisions": {"fed.a": next(answers)},
+    }
+    async with asyncio.TaskGroup() as group:
+        master = Member("hub", Standing("master", api.data_dir, {}), group)
+        worker = Member("berlin", Standing("worker", api.data_dir, {}), group)
+        await master.start()
+        await worker.start()
+
+        await scene.expect_same(master, [worker])
+        with pytest.raises(CliError, match=r"^berlin differs from the master in group$"):
+            await scene.expect_same(master, [worker])
+
+        await master.stop()
+        await worker.stop()
 
 
 def test_the_policy_set_has_every_kind_and_is_valid() -> None:
