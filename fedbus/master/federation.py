@@ -91,6 +91,8 @@ class ActiveFederation:
         self._settings, self._promotion = settings, promotion
         self._keyring, self._database, self._clock, self._hub = keyring, database, clock, hub
         self._last_push = 0.0
+        self._told_rewrites = 0
+        self._scrubbed: int | None = None
         self.server = None if settings.bus_urls else self._make_server()
         self._credentials = self._master_credentials()
         self.session = Supervisor("master", self._endpoint_as_master, self._session, clock)
@@ -199,13 +201,13 @@ class ActiveFederation:
     async def _session(self, connection: Connection) -> None:
         """Serve one bus session: compare, take up the members, then answer and broadcast."""
         try:
-            rewrites = self.recovery.rewrites
             await self.ledger.synchronise()
             await self._publish_record()
             await self.members.push_revocations()
             await self.members.drop_consumers(connection)
-            if self.recovery.rewrites != rewrites:
+            if self.recovery.rewrites != self._told_rewrites:
                 await self._tell_rewritten()
+                self._told_rewrites = self.recovery.rewrites
             joins, ups = partial(self.members.on_join, connection), partial(self.members.on_up, connection)
             async with (
                 connection.subscription(subjects.JOIN, joins, limit=MAX_WAITING),
@@ -224,7 +226,15 @@ class ActiveFederation:
             )
             group.create_task(self.fleet.follow(connection), name="heartbeats")
             group.create_task(self._guard(connection), name="guard")
+            group.create_task(self._scrub(connection), name="scrub")
             self.ready.set()
+
+    async def _scrub(self, connection: Connection) -> None:
+        """Read the whole stream once in the life of a server: bits flip on disks that rest."""
+        if self._scrubbed != (life := self.server.restarts if self.server else 0):
+            if not await self.recovery.scrub(connection):
+                await self.ledger.synchronise()
+            self._scrubbed = life
 
     async def _recover(self) -> None:
         await self.recovery.run(self.session.current())

@@ -5,7 +5,9 @@ acknowledged messages (a flipped bit is enough): it is made anew from the store 
 that no worker mistakes a reused sequence number for something it knows.
 """
 
+from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 
 import structlog
 
@@ -19,13 +21,15 @@ from fedbus.master.ledger import BY_MASTER, PUBLISH_SECONDS, Change, Ledger, fol
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
-from fedbus.pki.verification import verified
+from fedbus.pki.verification import genuine, verified
 from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
 _IDENTITY = "stream"
 _EVERYTHING = "fed.v1.ev.>"
+MAX_IDLE = 2
+"""Heartbeats of an idle server, two seconds apart, after which what is missing cannot be read."""
 
 
 class Recovery:
@@ -36,49 +40,74 @@ class Recovery:
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
+        self.compared_to = 0
+        """The stream's last sequence when it was compared: what came later nobody has looked at."""
+        self._inspected = False
+        self._unreadable = False
 
     async def run(self, connection: Connection) -> bool:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
+        await self._inspect()
         await topology.ensure(connection, self._replicas)
-        stream = await self._read(connection)
         info = await topology.info(connection, topology.POLICY)
         created = info.created if info else ""
-        last_seq = info.last_seq if info else 0
+        self.compared_to = last_seq = info.last_seq if info else 0
+        stream = await self._read(connection)
         result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
         identity, head = await self._database.read(_identity_and_head)
         await self._database.write(lambda tx: self._take(tx, result))
         self._ledger.epoch = await self._database.read(_epoch)
         self._ledger.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
-        if result.lost or replaced:
+        if rewrite := bool(result.lost or replaced or self._unreadable):
             await self._rewrite(connection, len(result.lost))
             info = await topology.info(connection, topology.POLICY)
             created = info.created if info else ""
+            self.compared_to = info.last_seq if info else 0
         elif result.covered:
             await self._uncover(connection, result)
         await self._database.write(lambda tx: tx.set_meta(_IDENTITY, created))
         if result.fold:
             log.warning("store_repaired", objects=len(result.fold))
-        return bool(result.lost or replaced)
+        return rewrite
+
+    async def _inspect(self) -> None:
+        """Drop what the store holds and we did not sign, at start and when somebody wrote to its file."""
+        if self._inspected and not await self._database.altered():
+            return
+        self._inspected = True
+        if faults := await self._database.write(lambda tx: tx.repair(partial(genuine, self._verifier))):
+            log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
 
     async def _read(self, connection: Connection) -> dict[str, OnStream]:
         """Return the last message of every subject, verified."""
         found: dict[str, OnStream] = {}
+
+        def take(message: Message) -> None:
+            event: Event | None = None
+            try:
+                event = self.ours(message)
+            except InvalidEvent as error:
+                log.warning("foreign_event", subject=message.subject, code=error.code)
+            found[message.subject] = OnStream(message.seq, event)
+
         reader = Reader(connection, topology.POLICY, "master-recovery", _EVERYTHING)
-        if await reader.attach(None):
-            async with aclosing(reader.batches()) as batches:
-                async for batch in batches:
-                    for message in batch:
-                        event: Event | None = None
-                        try:
-                            event = self.ours(message)
-                        except InvalidEvent as error:
-                            log.warning("foreign_event", subject=message.subject, code=error.code)
-                        found[message.subject] = OnStream(message.seq, event)
-                    if batch[-1].pending == 0:
-                        break
+        if not await _read_through(reader, await reader.attach(None), take):
+            self._unreadable = True
         await reader.detach()
         return found
+
+    async def scrub(self, connection: Connection) -> bool:
+        """Read every message once, the superseded too; return whether all could be read.
+
+        One that cannot be read is in the way of every worker that has not passed it yet. The next `run`
+        then makes the stream anew.
+        """
+        reader = Reader(connection, topology.POLICY, "master-scrub", _EVERYTHING)
+        if not await _read_through(reader, await reader.attach(0, headers_only=True), lambda _: None):
+            self._unreadable = True
+        await reader.detach()
+        return not self._unreadable
 
     def ours(self, message: Message) -> Event:
         """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
@@ -89,8 +118,8 @@ class Recovery:
 
     def _take(self, tx: Transaction, result: Comparison) -> None:
         now = self._clock.now()
-        for event, seq in result.fold:
-            fold(tx, [event], [seq], now)
+        # At once: the digests in between were never the federation's, some of their events are gone.
+        fold(tx, [event for event, _ in result.fold], [seq for _, seq in result.fold], now)
         for event, seq in result.moved:
             tx.place(event.address.scope, event.address.kind, event.address.name, seq)
 
@@ -99,6 +128,7 @@ class Recovery:
         await topology.recreate(connection, topology.POLICY, self._replicas)
         await self._database.write(_unplace)
         self._ledger.foreign = {}
+        self._unreadable = False
         epoch = self._ledger.epoch + 1
         changes = await self._database.read(_everything)
         for start in range(0, len(changes), publisher.MAX_EVENTS):
@@ -129,6 +159,24 @@ class Recovery:
             place, self._ledger.foreign = event.address, self._ledger.foreign | {event.subject: 0}
             await self._database.write(lambda tx, a=place, s=seq: tx.place(a.scope, a.kind, a.name, s))  # type: ignore[misc]
             log.error("foreign_event_covered", subject=event.subject)
+
+
+async def _read_through(reader: Reader, pending: int, take: Callable[[Message], None]) -> bool:
+    """Hand over every message there is; return False if the server cannot read one of them."""
+    idle = 0
+    if not pending:
+        return True
+    async with aclosing(reader.batches(idle=True)) as batches:
+        async for batch in batches:
+            for message in batch:
+                take(message)
+            if batch and batch[-1].pending == 0:
+                return True
+            idle = 0 if batch else idle + 1
+            if idle == MAX_IDLE:
+                break
+    log.error("stream_unreadable", remedy="the stream is made anew from the store")
+    return False
 
 
 def _identity_and_head(tx: Transaction) -> tuple[str, int]:

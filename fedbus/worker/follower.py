@@ -66,7 +66,7 @@ class Follower:
             reader = Reader(connection, self._stream, self._consumer, self._filter)
             await self._attach(reader)
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(reader.run(self._handle), name=f"read {self.scope}")
+                reading = group.create_task(reader.run(self._handle, idle=True), name=f"read {self.scope}")
                 await first(asyncio.wait([reading]), self._rewind.wait())
                 reading.cancel()
 
@@ -99,6 +99,12 @@ class Follower:
         fold.save()
 
     async def _handle(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            if not self._caught_up:
+                # Something is to come and does not: a message that the server cannot read. A snapshot
+                # passes it if it was superseded; if not, the master makes the stream anew.
+                self._again("the stream stands still")
+            return
         at = self._clock.stamp()
         async with self._folding:
             snapshot = self._snapshot is not None and not self._caught_up
