@@ -62,6 +62,7 @@ class Connection:
         self.closed = asyncio.Event()
         self.reason: FedbusError | None = None
         self._nc = Client()
+        self._asking: set[asyncio.Future[nats.aio.msg.Msg]] = set()
 
     async def open(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """Connect once. Raises Unavailable when nobody answers, Refused when the server says no."""
@@ -93,7 +94,7 @@ class Connection:
     async def close(self) -> None:
         """Close; nothing is flushed that was not awaited."""
         await self._nc.close()
-        self.closed.set()
+        await self._on_closed()
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error).lower()
@@ -106,6 +107,8 @@ class Connection:
 
     async def _on_closed(self) -> None:
         self.closed.set()
+        for asking in self._asking:  # nats-py would let them wait until their time is over
+            asking.cancel()
 
     async def request(
         self,
@@ -120,10 +123,19 @@ class Connection:
         Raises Unavailable: BUS_UNREACHABLE when the session is over, BUS_NO_RESPONDERS when nobody
         listens, BUS_TIMEOUT when the outcome is unknown.
         """
+        request = self._nc.request(subject, data, timeout=timeout, headers=dict(headers or {}) or None)
+        asking = asyncio.ensure_future(request)  # noqa: TID251 - awaited right below
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
         try:
-            reply = await self._nc.request(
-                subject, data, timeout=timeout, headers=dict(headers or {}) or None
-            )
+            reply = await asking
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise Unavailable(
+                f"the session ended before {subject} was answered", code="BUS_UNREACHABLE"
+            ) from None
         except nats.errors.NoRespondersError as error:
             raise Unavailable(f"nobody answers on {subject}", code="BUS_NO_RESPONDERS") from error
         except (TimeoutError, nats.errors.TimeoutError) as error:

@@ -119,6 +119,8 @@ class Worker:
                     raise Unavailable("the worker is starting")
                 dismissal = await self.active.leave()
             except FedbusError:
+                if self.membership is not None and not self.membership.joined:
+                    return self.membership  # the dismissal came on the stream, before the answer
                 if not force:
                     raise
                 dismissal = Dismissal(
