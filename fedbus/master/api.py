@@ -1,7 +1,6 @@
 """The master's REST handlers: thin, one use case each."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -10,6 +9,7 @@ from fedbus.bus import topology
 from fedbus.errors import Conflict, FedbusError, InvalidInput
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
+from fedbus.master.lifecycle import Master
 from fedbus.master.tokens import DEFAULT_MINUTES
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
@@ -17,9 +17,6 @@ from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator, principal
-
-if TYPE_CHECKING:
-    from fedbus.master.daemon import Master
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,7 +54,7 @@ class ConfigBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-def make_app(master: "Master", auth: Authenticator) -> web.Application:
+def make_app(master: Master, auth: Authenticator) -> web.Application:
     """Return the master's application."""
     app = new_app(auth)
     handlers = Handlers(master)
@@ -73,7 +70,7 @@ def make_app(master: "Master", auth: Authenticator) -> web.Application:
 class Handlers:
     """One method a route."""
 
-    def __init__(self, master: "Master") -> None:
+    def __init__(self, master: Master) -> None:
         self._master = master
 
     def routes(self) -> list[web.RouteDef]:

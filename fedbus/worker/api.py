@@ -1,7 +1,5 @@
 """The worker's REST handlers: thin, one use case each."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 from aiohttp import web
 
@@ -15,9 +13,7 @@ from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator
 from fedbus.worker.dialogue import Joining
-
-if TYPE_CHECKING:
-    from fedbus.worker.daemon import Worker
+from fedbus.worker.lifecycle import Worker
 
 STALE_AFTER = 30.0
 """Seconds without a signed checkpoint after which a worker says that its bus may be frozen."""
@@ -41,7 +37,7 @@ class LeaveBody(msgspec.Struct):
     force: bool = False
 
 
-def make_app(worker: "Worker", auth: Authenticator) -> web.Application:
+def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     """Return the worker's application."""
     app = new_app(auth)
     handlers = Handlers(worker)
@@ -57,7 +53,7 @@ def make_app(worker: "Worker", auth: Authenticator) -> web.Application:
 class Handlers:
     """One method a route."""
 
-    def __init__(self, worker: "Worker") -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def routes(self) -> list[web.RouteDef]:
@@ -159,7 +155,7 @@ class Handlers:
         )
 
 
-async def own_row(worker: "Worker") -> SummaryRow:
+async def own_row(worker: Worker) -> SummaryRow:
     """Return the summary row of this cluster; `head` is the one of the last signed checkpoint."""
     m = worker.membership
     assert m is not None  # noqa: S101 - the caller looked
@@ -189,7 +185,7 @@ async def own_row(worker: "Worker") -> SummaryRow:
     )
 
 
-def _link(worker: "Worker") -> LinkState:
+def _link(worker: Worker) -> LinkState:
     active = worker.active
     if active is None or not active.session.up.is_set():
         return "offline"

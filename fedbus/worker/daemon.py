@@ -1,196 +1,25 @@
-"""The worker daemon: its parts put together, join and leave, start and stop."""
+"""The worker daemon: its parts put together, started and stopped."""
 
 import asyncio
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 
-import msgspec
 import structlog
 import uvloop
 
 from fedbus import log as log_setup
 from fedbus.config import WorkerSettings
-from fedbus.core import backoff
-from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable
-from fedbus.model import names
-from fedbus.model.federation import AuditRecord, Dismissal, RestInfo
+from fedbus.errors import ConfigError
 from fedbus.pki import files
-from fedbus.pki.credentials import Credentials
-from fedbus.pki.join_token import JoinToken
-from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.runtime import Clock, Service, first, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
-from fedbus.store.transaction import Transaction
-from fedbus.web.auth import Authenticator, generate_password
+from fedbus.web.auth import Authenticator
 from fedbus.web.server import RestServer
-from fedbus.web.sse import Hub
 from fedbus.web.tls import RestTls, rest_hosts
-from fedbus.worker import api, dialogue
-from fedbus.worker.dialogue import Joining, Keys
-from fedbus.worker.federation import ActiveMembership, inspect
-from fedbus.worker.membership import Membership, MembershipFiles
+from fedbus.worker import api
+from fedbus.worker.federation import inspect
+from fedbus.worker.lifecycle import Worker
 
 log = structlog.get_logger(__name__)
-
-PURGED = "purged"
-
-
-class _Attempt(msgspec.Struct):
-    """The keys of a join whose answer has not come yet: the same token asks again with the same keys."""
-
-    token: str
-    bus_seed: str
-    renew_seed: str
-
-
-class Worker:
-    """A worker daemon: standalone until it joins."""
-
-    def __init__(
-        self, settings: WorkerSettings, database: Database, auth: Authenticator, clock: Clock
-    ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
-        self.hub = Hub(alive=auth.alive)
-        self.files = MembershipFiles(settings.data_dir)
-        self.membership = self.files.load()
-        self.active: ActiveMembership | None = None
-        self._changing = asyncio.Lock()
-        self._changed = asyncio.Event()
-
-    async def join(self, text: str, who: Joining, server: RestInfo) -> tuple[Membership, str]:
-        """Join the federation that a token names; return the membership and this cluster's new password.
-
-        `server` overrides the token's address where it is set. Raises Conflict if this cluster is a
-        member, Refused with the reason, Unavailable.
-        """
-        async with self._changing:
-            if self.membership is not None and self.membership.joined:
-                raise Conflict(
-                    f"this cluster is a member of {self.membership.federation_name!r}; leave that first",
-                    code="ALREADY_JOINED",
-                )
-            names.check_cluster(who.name)
-            names.check_labels(who.labels)
-            token = JoinToken.decode(text)
-            bus = RestInfo(server=server.server or token.server, port=server.port or token.port)
-            keys = self._keys(text)
-            answer = await dialogue.join(token, keys, who, bus, self.clock.now())
-            await self.database.write(_purge)
-            self.membership = self.files.store(
-                answer,
-                Credentials(answer.jwt, keys.bus.seed),
-                Credentials(answer.renew_jwt, keys.renew.seed),
-                bus,
-                self.clock.stamp(),
-            )
-            self._attempt_file.unlink(missing_ok=True)
-            await self._audit("join", f"{answer.federation_name} {answer.federation_id}")
-            self._changed.set()
-            password = generate_password(self.clock.random_bytes(20))
-            await self.auth.set_password(password)
-            return self.membership, password
-
-    @property
-    def _attempt_file(self) -> Path:
-        return self.settings.data_dir / "join-attempt.json"
-
-    def _keys(self, text: str) -> Keys:
-        token = sha256("".join(text.split()).encode()).hexdigest()
-        if self._attempt_file.exists():
-            attempt = msgspec.json.decode(self._attempt_file.read_bytes(), type=_Attempt)
-            if attempt.token == token:
-                return Keys(KeyPair(attempt.bus_seed), KeyPair(attempt.renew_seed))
-        bus, renew = (KeyPair.new(KeyType.USER, self.clock.random_bytes(32)) for _ in range(2))
-        files.write(self._attempt_file, msgspec.json.encode(_Attempt(token, bus.seed, renew.seed)))
-        return Keys(bus, renew)
-
-    async def leave(self, *, force: bool) -> Membership:
-        """Leave the federation and drop its policy. With `force` also if the master cannot be told.
-
-        Raises Conflict if this cluster is no member, Unavailable, Refused.
-        """
-        async with self._changing:
-            membership = self.membership
-            if membership is None or not membership.joined:
-                raise Conflict("this cluster is no member of a federation", code="NOT_JOINED")
-            try:
-                if self.active is None:
-                    raise Unavailable("the worker is starting")
-                dismissal = await self.active.leave()
-            except FedbusError:
-                if self.membership is not None and not self.membership.joined:
-                    return self.membership  # the dismissal came on the stream, before the answer
-                if not force:
-                    raise
-                dismissal = Dismissal(
-                    cluster_id=membership.cluster_id,
-                    federation_id=membership.federation_id,
-                    reason="left",
-                    at=self.clock.stamp(),
-                )
-            await self._end(dismissal)
-            return self.membership or membership
-
-    async def _end(self, dismissal: Dismissal) -> None:
-        """End the membership: federated data goes first, so that a crash in between repeats it."""
-        if self.membership is None or not self.membership.joined:
-            return
-        log.warning("membership_ended", reason=dismissal.reason, federation=self.membership.federation_name)
-        await self.database.write(_purge)
-        self.membership = self.files.ended(self.membership, dismissal)
-        await self._audit(dismissal.reason, self.membership.federation_name)
-        self._changed.set()
-        self.hub.publish("member", {"event": dismissal.reason, "id": dismissal.cluster_id})
-
-    async def _audit(self, action: str, object_: str) -> None:
-        record = AuditRecord(
-            at=self.clock.stamp(), category="membership", action=action, actor="worker", object=object_
-        )
-        await self.database.write(lambda tx: tx.audit(record))
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve the membership whenever there is one, until `stop`."""
-        while not stop.is_set():
-            self._changed.clear()
-            if self.membership is None or not self.membership.joined:
-                await first(stop.wait(), self._changed.wait())
-                continue
-            end = asyncio.Event()
-            self.active = ActiveMembership(
-                membership=self.membership,
-                files=self.files,
-                database=self.database,
-                clock=self.clock,
-                hub=self.hub,
-                on_ended=self._end,
-            )
-            async with asyncio.TaskGroup() as group:
-                running = group.create_task(self.active.run(end), name="membership")
-                await first(stop.wait(), self._changed.wait(), asyncio.wait([running]))
-                end.set()
-            self.active = None
-
-    async def join_at_start(self, stop: asyncio.Event) -> None:
-        """Join with the configured token file, if this cluster never joined; retried until it is told no."""
-        file, attempt = self.settings.join_token_file, 0
-        while file is not None and self.membership is None and not stop.is_set():
-            attempt += 1
-            server = RestInfo(server=self.settings.join_server, port=self.settings.join_port)
-            try:
-                await self.join(file.read_text(), Joining(name=self.settings.join_name), server)
-            except (Unavailable, OSError) as error:
-                log.warning("join_failed", error=str(error))
-                await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
-            except FedbusError as error:
-                log.error("join_refused", code=error.code, error=error.message, remedy=error.remedy)  # noqa: TRY400
-                break
-        await stop.wait()
-
-
-def _purge(tx: Transaction) -> None:
-    for scope in tx.scopes():
-        tx.forget(scope)
 
 
 async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clock) -> None:

@@ -1,0 +1,204 @@
+"""The master's life: standalone until it is promoted, until it is demoted."""
+
+import asyncio
+import shutil
+import socket
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from fedbus.config import MasterSettings
+from fedbus.core import backoff
+from fedbus.errors import Conflict, FedbusError, Unavailable, only
+from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
+from fedbus.model import names
+from fedbus.model.federation import Federation, RestInfo
+from fedbus.pki.keyring import Keyring
+from fedbus.runtime import Clock, first
+from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
+from fedbus.web.auth import Authenticator, generate_password
+from fedbus.web.sse import Hub
+
+log = structlog.get_logger(__name__)
+
+START_SECONDS = 30.0
+"""How long promote waits for the bus and the first comparison."""
+
+
+class Master:
+    """A master daemon: standalone until it is promoted."""
+
+    def __init__(
+        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+    ) -> None:
+        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.hub = Hub(alive=auth.alive)
+        self.active: ActiveFederation | None = None
+        self._error: FedbusError | None = None
+        self._changing = asyncio.Lock()
+        self._promoted, self._again = asyncio.Event(), asyncio.Event()
+        self._settled, self._stopped = asyncio.Event(), asyncio.Event()
+
+    @property
+    def _promotion_file(self) -> Path:
+        return self.settings.data_dir / "federation.json"
+
+    @property
+    def _keyring_directory(self) -> Path:
+        return self.settings.data_dir / "keyring"
+
+    def federation(self) -> ActiveFederation:
+        """Return the active federation. Raises Conflict while there is none, Unavailable while it starts."""
+        if self.active is not None:
+            return self.active
+        if self._promotion_file.exists():
+            why = f": {self._error.message}" if self._error else ""
+            raise Unavailable(f"the federation is starting{why}", code="FEDERATION_STARTING")
+        raise Conflict(
+            "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
+        )
+
+    async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
+        """Make this cluster the master of a new federation; return it and the admin's password.
+
+        Raises Conflict if it is one already, InvalidInput for the name, Unavailable if the bus does not
+        start: then nothing remains.
+        """
+        names.check_cluster(name)
+        async with self._changing:
+            if self._promotion_file.exists():
+                raise Conflict("this cluster is the master of a federation already", code="ALREADY_PROMOTED")
+            self._make(name, bus, rest)
+            self._settled.clear()
+            self._promoted.set()
+            await first(self._settled.wait(), timeout=START_SECONDS)
+            if self.active is None or not self.active.ready.is_set():
+                error = self._error or Unavailable("the bus did not start in time")
+                await self._dissolve()
+                raise error
+            password = generate_password(self.clock.random_bytes(20))
+            await self.auth.set_password(password)
+            return self.active, password
+
+    def _make(self, name: str, bus: RestInfo, rest: RestInfo) -> None:
+        settings, clock = self.settings, self.clock
+        shutil.rmtree(self._keyring_directory, ignore_errors=True)  # of a promote that did not end
+        server = bus.server or settings.advertised_server or settings.bus_host
+        port = settings.bus_port or _free_port(settings.bus_host)
+        federation_id = clock.random_bytes(16).hex()
+        Keyring.create(
+            self._keyring_directory,
+            federation_id=federation_id,
+            hosts=certificate_hosts(server, settings.bus_host),
+            now=clock.now(),
+            randomness=clock.random_bytes,
+        )
+        federation = Federation(
+            id=federation_id,
+            name=name,
+            created_at=clock.stamp(),
+            bus=RestInfo(server=server, port=bus.port or port),
+            rest=rest,
+        )
+        Promotion(federation=federation, listen_port=port).save(self._promotion_file)
+
+    async def rename(self, name: str) -> Federation:
+        """Rename the federation. Raises Conflict while a worker is joined, InvalidInput, Unavailable."""
+        names.check_cluster(name)
+        async with self._changing:
+            active = self.federation()
+            if any(c.state == "joined" for c in await active.members.clusters()):
+                raise Conflict(
+                    "the federation cannot be renamed while clusters are joined", code="FEDERATION_IN_USE"
+                )
+            promotion = msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion)
+            renamed = msgspec.structs.replace(promotion.federation, name=name)
+            msgspec.structs.replace(promotion, federation=renamed).save(self._promotion_file)
+            await self._begin_again()
+            return renamed
+
+    async def demote(self, actor: str) -> None:
+        """End the federation: dismiss every worker, stop the bus, delete keys and federated data."""
+        async with self._changing:
+            await self.federation().members.dismiss_all(actor=actor)
+            await self._dissolve()
+
+    async def _dissolve(self) -> None:
+        self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
+        await self._begin_again()
+        await self.database.write(_forget)
+        shutil.rmtree(self._keyring_directory, ignore_errors=True)
+        shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
+        self._error = None
+
+    async def _begin_again(self) -> None:
+        """Stop serving the federation, and serve it anew if there still is one."""
+        self._stopped.clear()
+        self._again.set()
+        if self.active is not None:
+            await self._stopped.wait()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve the federation whenever there is one, until `stop`."""
+        attempt = 0
+        while not stop.is_set():
+            if not self._promotion_file.exists():
+                self._promoted.clear()
+                await first(stop.wait(), self._promoted.wait())
+                continue
+            self._again.clear()
+            try:
+                await self._serve(stop)
+            except FedbusError as error:
+                attempt += 1
+                self._error = error
+                log.error("federation_failed", error=error.message, remedy=error.remedy)  # noqa: TRY400
+                pause = backoff.delay(attempt, self.clock.jitter())
+                await first(stop.wait(), self._again.wait(), timeout=pause)
+            else:
+                attempt = 0
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        end = asyncio.Event()
+        try:
+            self.active = self._load()
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(self.active.run(end), name="federation")
+                await first(
+                    self.active.ready.wait(), asyncio.wait([running]), stop.wait(), self._again.wait()
+                )
+                self._settled.set()
+                await first(asyncio.wait([running]), stop.wait(), self._again.wait())
+                end.set()
+        except* FedbusError as errors:
+            raise only(errors) from None
+        finally:
+            self.active = None
+            self._settled.set()
+            self._stopped.set()
+
+    def _load(self) -> ActiveFederation:
+        promotion = msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion)
+        return ActiveFederation(
+            settings=self.settings,
+            promotion=promotion,
+            keyring=Keyring.load(self._keyring_directory),
+            database=self.database,
+            clock=self.clock,
+            hub=self.hub,
+        )
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _forget(tx: Transaction) -> None:
+    for scope in tx.scopes():
+        tx.forget(scope)
+    tx.set_meta("stream", "")
+    tx.set_meta("epoch", "")
