@@ -21,7 +21,7 @@ BENCHMARKS = {"latency": latency.measure, "apply_rate": apply_rate.measure, "mem
 async def main(chosen: list[str]) -> list[Figure]:
     console = Console(stderr=True)
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="fedbus-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="fedbus-bench-", ignore_cleanup_errors=True) as directory:
         for name in chosen:
             began = time.monotonic()
             figures += await BENCHMARKS[name](Path(directory))

@@ -11,8 +11,9 @@ from nats.aio.client import Client
 from benchmarks import bare
 from benchmarks.figures import MS, Figure, figure, percentile
 from benchmarks.population import Population
+from benchmarks.rest import Rest
 from benchmarks.scene import Scene, document, scene
-from tests.support.daemons import apply, synced
+from tests.support.daemons import synced
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -28,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 PLANS = (Plan(1, 1, 8, 40, 0.02), Plan(10, 1, 6, 25, 0.1), Plan(100, 2, 4, 12, 0.7))
 WARM_UP = 5
+FLOOR_PAUSE = 0.1
+"""Bare consumers report to nobody: what they wait for at most."""
 
 
 async def measure(directory: Path) -> list[Figure]:
@@ -44,17 +47,19 @@ async def measure(directory: Path) -> list[Figure]:
 async def _measure(ready: Scene, plan: Plan) -> list[Figure]:
     async with _workers(ready, plan) as fleet:
         await synced(ready.master, plan.workers)
-        probe = _Publisher(ready, fleet)
+        rest = await Rest.open(ready.master.directory)
+        probe = _Publisher(rest, fleet)
         for _ in range(WARM_UP):
             await probe.publish()
         async with _consumers(ready, plan) as consumers:
             floor = await _Floor.prepare(ready, consumers)
             for _ in range(plan.turns):
-                for one in (floor, probe):
+                for one, pause in ((floor, min(plan.pause, FLOOR_PAUSE)), (probe, plan.pause)):
                     for _ in range(plan.publishes):
                         await one.publish()
-                        await asyncio.sleep(plan.pause)
+                        await asyncio.sleep(pause)
             await floor.close()
+        rest.close()
     name = f"publish to applied, {plan.workers} worker{'s' * (plan.workers > 1)}"
     probe.samples = probe.samples[WARM_UP * plan.workers :]
     return [
@@ -91,16 +96,17 @@ def _consumers(ready: Scene, plan: Plan) -> Population:
 class _Publisher:
     """Changes one object by REST, again and again, and sees it committed on every worker."""
 
-    def __init__(self, ready: Scene, fleet: Population) -> None:
-        self._master, self._fleet = ready.master, fleet
+    def __init__(self, rest: Rest, fleet: Population) -> None:
+        self._rest, self._fleet = rest, fleet
         self._number = 0
         self.samples: list[float] = []
 
     async def publish(self) -> None:
         self._number += 1
-        wanted = document("bench", self._number)
+        body = {"documents": [document("bench", self._number)]}
+        request = self._rest.request("/v1/fed/apply", body)
         began = time.monotonic()
-        answer = await apply(self._master, wanted)
+        answer = await self._rest.send(request)
         self.samples += [at - began for at in await self._fleet.reached(answer["version"])]
 
 

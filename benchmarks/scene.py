@@ -33,6 +33,7 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         token_file = directory / "token"
         token_file.write_text(made["join_token"])
         yield Scene(master, access, token_file, directory)
+        await master.stop()
 
 
 def document(name: str, content: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from typing import TextIO
@@ -68,7 +67,8 @@ def end_with_parent() -> None:
     """End this process as if by SIGTERM when the parent, however it ended, closed our standard input."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True, name="end with parent").start()
