@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from fedbus.errors import Unavailable
 from fedbus.model.federation import Dismissal, JoinAnswer, Renewal, RestInfo
 from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
@@ -78,7 +79,7 @@ class MembershipFiles:
     def renewed(self, renewal: Renewal) -> None:
         """Keep fresh JWTs for the keys there are."""
         for path, jwt in ((self._bus, renewal.jwt), (self._renew, renewal.renew_jwt)):
-            msgspec.structs.replace(Credentials.load(path), jwt=jwt).save(path)
+            msgspec.structs.replace(_load(path), jwt=jwt).save(path)
 
     def ended(self, membership: Membership, dismissal: Dismissal) -> Membership:
         """Note the end of the membership and delete its keys."""
@@ -89,12 +90,19 @@ class MembershipFiles:
         return over
 
     def bus_credentials(self) -> Credentials:
-        """Return the credentials for the bus."""
-        return Credentials.load(self._bus)
+        """Return the credentials for the bus. Raises Unavailable when there are none (any more)."""
+        return _load(self._bus)
 
     def renew_credentials(self) -> Credentials:
-        """Return the credentials for the renew subject alone."""
-        return Credentials.load(self._renew)
+        """Return the credentials for the renew subject alone. Raises Unavailable, as above."""
+        return _load(self._renew)
 
     def _write(self, membership: Membership) -> None:
         files.write(self._json, msgspec.json.format(msgspec.json.encode(membership)))
+
+
+def _load(path: Path) -> Credentials:
+    try:
+        return Credentials.load(path)
+    except OSError as error:  # deleted a moment ago, when a membership ends under a session that begins
+        raise Unavailable(f"there are no credentials: {error}", code="CREDENTIALS_MISSING") from error
