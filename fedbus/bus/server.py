@@ -116,6 +116,7 @@ class EmbeddedServer:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
+                process.send_signal(signal.SIGCONT)  # one that was stopped does not even hear it
             try:
                 async with asyncio.timeout(self._grace_seconds):
                     await process.wait()

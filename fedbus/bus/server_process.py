@@ -78,6 +78,7 @@ def _read(path: Path) -> bytes:
 
 async def _end(descriptor: int, grace_seconds: float) -> None:
     signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # one that was stopped does not even hear it
     try:
         async with asyncio.timeout(grace_seconds):
             await _exit_of(descriptor)

@@ -204,6 +204,11 @@ class Transaction:
         if faults:
             position = self.folding(scope)
             position.seq, position.digest, position.objects = 0, counted.digest, counted.objects
+            newest = self._connection.execute(
+                "SELECT epoch, version FROM objects WHERE scope=? ORDER BY epoch DESC, version DESC LIMIT 1",
+                (scope,),
+            ).fetchone()
+            position.epoch, position.version = max((position.epoch, position.version), newest or (0, 0))
             position.save()
         return faults
 
@@ -391,16 +396,8 @@ def _held(row: tuple[Any, ...]) -> Held:
 def _sound(row: tuple[Any, ...], genuine: Callable[[Event], bool]) -> bool:
     """Tell whether a row holds what its statement says, and the statement is signed."""
     try:
-        event = _held(row[:8]).event
-    except (InvalidEvent, ValueError, TypeError, AttributeError):  # any byte of it may be another
+        e = _held(row[:8]).event
+        signed = (e.epoch, e.revision, e.version, e.digest, e.deleted, e.time, e.encoding)
+        return signed == row[8:] and events.body_matches(e) and genuine(e)
+    except (InvalidEvent, ValueError, TypeError, AttributeError):  # any field may be anything by now
         return False
-    signed = (
-        event.epoch,
-        event.revision,
-        event.version,
-        event.digest,
-        event.deleted,
-        event.time,
-        event.encoding,
-    )
-    return signed == row[8:] and events.body_matches(event) and genuine(event)
