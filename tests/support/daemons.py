@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import signal
 import ssl
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +11,11 @@ from typing import Any, Self
 
 import aiohttp
 
-START_SECONDS = 20.0
+from fedbus.cli.demo import process
+from fedbus.cli.demo.process import DaemonProcess
+from fedbus.cli.errors import CliError
+
+START_SECONDS = process.START_SECONDS
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
@@ -29,50 +31,28 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 15.0)
         await asyncio.sleep(0.02)
 
 
-class Daemon:
+class Daemon(DaemonProcess):
     """One `fedbus master` or `fedbus worker` process and a client of its REST API."""
 
     def __init__(self, role: str, directory: Path, **settings: object) -> None:
-        self.role, self.directory = role, directory
-        self.settings = {"rest_port": 0} | ({"bus_port": 0} if role == "master" else {}) | settings
-        self.process: asyncio.subprocess.Process | None = None
+        super().__init__(role, directory, settings)
         self._client: aiohttp.ClientSession | None = None
         self.url = ""
 
     async def start(self) -> Self:
         """Start the process and wait until its REST API answers."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        note = self.directory / "daemon.json"
-        note.unlink(missing_ok=True)
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("FEDBUS_")}
-        environ |= {f"FEDBUS_{k.upper()}": str(v) for k, v in self.settings.items()}
-        log = (self.directory / "daemon.log").open("ab")
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fedbus", self.role, "--data-dir", str(self.directory),
-            env=environ, stdout=log, stderr=log,
-        )  # fmt: skip
-        log.close()
-
-        async def announced() -> bool:
-            assert self.process is not None
-            if self.process.returncode is not None:
-                raise AssertionError(f"{self.role} ended: {self.log()[-3000:]}")
-            return note.exists()
-
-        await eventually(announced, START_SECONDS)
-        found = json.loads(note.read_text())
-        self.url = found["url"]
-        context = ssl.create_default_context(cafile=found["ca"])
-        key = Path(found["api_key_file"]).read_text().strip()
+        try:
+            await super().start()
+        except CliError as error:
+            raise AssertionError(f"{error.message}\n{self.log()[-3000:]}") from error
+        self.url = self.reached_by.url
+        context = ssl.create_default_context(cafile=self.reached_by.ca)
+        key = Path(self.reached_by.api_key_file).read_text().strip()
         await self._close_client()
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context), headers={"X-Auth-Apikey": key}
         )
         return self
-
-    def log(self) -> str:
-        """Return what the daemon has written so far."""
-        return (self.directory / "daemon.log").read_text(errors="replace")
 
     async def call(
         self, method: str, path: str, body: object = None, **kwargs: Any
@@ -97,19 +77,12 @@ class Daemon:
         assert status in (200, 201), (status, answer)
         return answer
 
-    async def stop(self) -> int:
-        """Stop with SIGTERM; return the exit code."""
+    async def stop(self, grace: float = 15.0) -> int:
+        """Stop with SIGTERM, and with nothing else; return the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(grace):
             return await self.process.wait()
-
-    async def kill(self) -> None:
-        """Kill with SIGKILL."""
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
 
     async def _close_client(self) -> None:
         if self._client is not None:

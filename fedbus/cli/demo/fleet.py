@@ -14,7 +14,6 @@ from fedbus.cli import summary
 from fedbus.cli.client import Api
 from fedbus.cli.demo.process import DaemonProcess
 from fedbus.cli.errors import CliError
-from fedbus.cli.profiles import Profile
 from fedbus.cli.summary import Board
 from fedbus.model import subjects
 from fedbus.model.federation import ScopeState, SummaryRow
@@ -52,8 +51,6 @@ class Member:
 
     def __init__(self, name: str, process: DaemonProcess, group: asyncio.TaskGroup) -> None:
         self.name, self.process = name, process
-        self.reached_by = Profile()
-        """Its address and the files to reach it with, as of the last start."""
         self._group = group
         self._api: Api | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -75,8 +72,8 @@ class Member:
     async def start(self) -> None:
         """Start the process; return when its REST API answers. Raises CliError."""
         self._lost = ""
-        self.reached_by = await self.process.start()
-        self._api = Api(self.reached_by)
+        await self.process.start()
+        self._api = Api(self.process.reached_by)
 
     async def stop(self) -> int:
         """Stop watching, then the process; return its exit status."""

@@ -31,9 +31,9 @@ def lines(fleet: Fleet) -> list[str]:
                 ("  members", f"{hub} cluster list"),
                 (f"  {REMOVED} returns", f"{hub} token create --out token"),
                 ("", f"fedbus --data-dir {REMOVED} join {REMOVED} --token-file token"),
-                ("  by hand", f"curl --cacert {_file(fleet.master, fleet.master.reached_by.ca)} \\"),
+                ("  by hand", f"curl --cacert {_file(fleet.master, fleet.master.process.reached_by.ca)} \\"),
                 ("", f'  -H "X-Auth-Apikey: $(cat {_key(fleet.master)})" \\'),
-                ("", f"  '{fleet.master.reached_by.url}/v1/group?scope=fed'"),
+                ("", f"  '{fleet.master.process.reached_by.url}/v1/group?scope=fed'"),
             ]
         ),
         "",
@@ -50,11 +50,11 @@ def lines(fleet: Fleet) -> list[str]:
 
 
 def _how_to_reach(member: Member) -> tuple[str, ...]:
-    return f"  {member.name}", member.reached_by.url, str(member.process.pid), _key(member)
+    return f"  {member.name}", member.process.reached_by.url, str(member.process.pid), _key(member)
 
 
 def _key(member: Member) -> str:
-    return _file(member, member.reached_by.api_key_file)
+    return _file(member, member.process.reached_by.api_key_file)
 
 
 def _file(member: Member, name: str) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from fedbus.bus.server_process import tied_to_this_process
 from fedbus.cli import profiles
@@ -32,13 +33,15 @@ class DaemonProcess:
     def __init__(self, role: str, directory: Path, settings: Mapping[str, object]) -> None:
         self.role, self.directory = role, directory
         ports = {"rest_port": 0} | ({"bus_port": 0} if role == "master" else {})
-        self._settings = ports | dict(settings)
-        self._process: asyncio.subprocess.Process | None = None
+        self.settings = ports | dict(settings)
+        self.process: asyncio.subprocess.Process | None = None
+        self.reached_by = Profile()
+        """Its address and the files to reach it with, as of the last start."""
 
     @property
     def pid(self) -> int | None:
         """The process id; None while it does not run."""
-        process = self._process
+        process = self.process
         return process.pid if process is not None and process.returncode is None else None
 
     @property
@@ -46,22 +49,23 @@ class DaemonProcess:
         """Where it writes its log."""
         return self.directory / "daemon.log"
 
-    async def start(self) -> Profile:
-        """Start it and return how to reach it, once its REST API answers. Raises CliError."""
+    async def start(self) -> Self:
+        """Start it; return once its REST API answers. Raises CliError."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         note = self.directory / "daemon.json"
         note.unlink(missing_ok=True)  # one that was killed leaves it behind
-        process = self._process = await self._spawn()
+        process = self.process = await self._spawn()
         await first(_appears(note), process.wait(), timeout=START_SECONDS)
         if process.returncode is not None:
             raise CliError(f"the {self.role} ended with status {process.returncode}: {self.last_words()}")
         if not note.exists():
             raise CliError(f"the {self.role} did not start in {START_SECONDS:.0f} s: {self.last_words()}")
-        return profiles.note(self.directory)
+        self.reached_by = profiles.note(self.directory)
+        return self
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FEDBUS_")}
-        environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self._settings.items()}
+        environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self.settings.items()}
         arguments = ("-m", "fedbus", self.role, "--data-dir", str(self.directory))
         try:
             with self.log_file.open("ab") as log:
@@ -79,7 +83,7 @@ class DaemonProcess:
 
     async def stop(self, grace: float = GRACE_SECONDS) -> int:
         """End it with SIGTERM, after `grace` seconds with SIGKILL; return its exit status, 0 if none ran."""
-        process = self._process
+        process = self.process
         if process is None:
             return 0
         if process.returncode is None:
@@ -94,10 +98,10 @@ class DaemonProcess:
 
     async def kill(self) -> None:
         """End it with SIGKILL."""
-        if self._process is not None and self._process.returncode is None:
+        if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+                self.process.kill()
+            await self.process.wait()
 
     def log(self) -> str:
         """Return what it has written so far."""

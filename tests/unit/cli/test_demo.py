@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 import pytest
 
@@ -11,7 +12,6 @@ from fedbus.cli.demo.fleet import Member
 from fedbus.cli.demo.process import DaemonProcess
 from fedbus.cli.demo.runner import Report, Result, Step, Told
 from fedbus.cli.errors import CliError
-from fedbus.cli.profiles import Profile
 from fedbus.core import policy_plan
 from fedbus.errors import Unavailable
 from fedbus.model.policy import KINDS
@@ -127,8 +127,9 @@ async def test_a_story_that_is_cancelled_was_interrupted_where_it_stood() -> Non
 class Standing(DaemonProcess):
     """A daemon that stands there already."""
 
-    async def start(self) -> Profile:
-        return profiles.note(self.directory)
+    async def start(self) -> Self:
+        self.reached_by = profiles.note(self.directory)
+        return self
 
 
 async def test_a_worker_that_shows_an_older_revision_is_named_with_the_kind(api: FakeApi) -> None:
