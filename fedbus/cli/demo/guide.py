@@ -44,7 +44,7 @@ def lines(fleet: Fleet) -> list[str]:
             ]
         ),
         "",
-        f"  The password of admin is in {PASSWORD_FILE} beside the API key, the log in daemon.log.",
+        f"  Beside each API key: {PASSWORD_FILE} (of the user admin) and daemon.log.",
         "",
     ]
 
