@@ -132,6 +132,9 @@ def _identity(kind: Kind, spec: dict[str, object]) -> str:
     if not isinstance(name, str | int) or isinstance(name, bool) or not str(name):
         message = f"a deletion names what to delete: spec.{kind.identity} is missing"
         raise InvalidInput("", (Fault(f"spec.{kind.identity}", message),))
+    if kind.ordered and not (isinstance(name, int) and name > 0):
+        message = f"a rule is named by its id, a number, not {name!r}"
+        raise InvalidInput("", (Fault(f"spec.{kind.identity}", message),))
     return str(name)
 
 
