@@ -1,4 +1,4 @@
-"""nats-py's client, made to survive messages that are no text.
+"""nats-py's client, made to survive messages that are no text, and to give up when it should.
 
 A subject may hold any byte but blanks and line ends, and a header block any byte at all. nats-py 2.16
 decodes both strictly in its read loop, which then ends without closing the connection, and takes a
@@ -25,6 +25,20 @@ nats.protocol.parser.HMSG_RE = re.compile(
 
 class Client(nats.aio.client.Client):
     """A client whose messages may say anything; the reader of a message judges it, not the connection."""
+
+    async def _select_next_server(self) -> None:
+        """Try every server once; nats-py goes on for two minutes, whatever it is told about reconnecting."""
+        failure: OSError = ConnectionError("there is no server to connect to")
+        while self._server_pool:
+            server = self._server_pool.pop(0)
+            try:
+                await self._connect_to_server(server)
+            except OSError as error:
+                failure = error
+            else:
+                self._current_server = server
+                return
+        raise failure
 
     async def _process_headers(self, headers: Any) -> dict[str, str] | None:
         """Parse a header block; one that does not parse is none."""
