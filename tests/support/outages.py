@@ -124,8 +124,8 @@ async def plaintext_impostor(port: int = 0) -> AsyncIterator[tuple[int, Impostor
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 impostor.heard += data
-                if b"PING" in data:
-                    writer.write(b"PONG\r\n")
+                known = b"CONNECT" in data or b"PING" in data
+                writer.write(b"PONG\r\n" if known else b"-ERR 'Unknown Protocol Operation'\r\n")
         writer.transport.abort()
 
     server = await asyncio.start_server(pretend, "127.0.0.1", port, reuse_address=True)
