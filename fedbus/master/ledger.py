@@ -231,7 +231,7 @@ class Ledger:
         A rewritten stream (`epoch` given) keeps every object's revision, since its content is the same.
         """
         changeset = self.clock.random_bytes(16).hex()
-        version = 1 + max((s.version for s in tx.scopes().values()), default=0)
+        version = 1 + tx.newest_version()
         planned: list[tuple[Change, int]] = []
         done: list[Changed] = []
         for change in changes:

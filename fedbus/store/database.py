@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 from fedbus.errors import Unavailable
+from fedbus.store.lane import Lane
 from fedbus.store.schema import migrate
 from fedbus.store.transaction import Transaction
 
@@ -87,14 +87,18 @@ class Database:
         self.durability = durability
         self.damaged: Path | None = None
         """Where a damaged file was moved when this one was opened."""
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
 
     async def __aenter__(self) -> Self:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._open)
+        self._writer, self._reader = Lane("store-writer"), Lane("store-reader")
+        try:
+            await self._writer.run(self._open)
+        except BaseException:
+            self._finish()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._finish()
         # Waiting for a thread must not be done on the loop: a commit may be in hand.
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
@@ -116,25 +120,29 @@ class Database:
         self._data_version = self._current_data_version()
 
     def _close(self) -> None:
-        self._writer.shutdown()
-        self._reader.shutdown()
+        self._writer.join()
+        self._reader.join()
         self._read_connection.close()
         self._write_connection.close()
+
+    def _finish(self) -> None:
+        self._writer.finish()
+        self._reader.finish()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction in the writer thread: all of it is committed, or none.
 
         Raises Unavailable when the file cannot be written (a full or failing disk).
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
+        return await self._writer.run(self._write, work)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent snapshot, never waiting for a writer."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
+        return await self._reader.run(self._read, work)
 
     async def altered(self) -> bool:
         """Tell whether somebody else has changed the file since the last call; nobody is supposed to."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._altered)
+        return await self._writer.run(self._altered)
 
     def _altered(self) -> bool:
         before, self._data_version = self._data_version, self._current_data_version()

@@ -20,6 +20,7 @@ _PUT = (
 )
 _COUNTED = f"(NOT deleted AND category <> '{subjects.CONTROL}')"
 """What the digest is over: instructions to a cluster are no objects."""
+_STATE = "epoch, version, seq, digest, objects"
 _OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
 
 
@@ -149,17 +150,17 @@ class Transaction:
 
     def scope(self, scope: str) -> ScopeState:
         """Return where the fold of a scope stands; the zero state for one never seen."""
-        row = self._connection.execute(
-            "SELECT epoch, version, seq, digest, objects FROM scopes WHERE scope=?", (scope,)
-        ).fetchone()
-        if row is None:
-            return ScopeState()
-        return ScopeState(epoch=row[0], version=row[1], seq=row[2], digest=row[3], objects=row[4])
+        row = self._connection.execute(f"SELECT {_STATE} FROM scopes WHERE scope=?", (scope,)).fetchone()  # noqa: S608
+        return ScopeState() if row is None else _state(row)
 
     def scopes(self) -> dict[str, ScopeState]:
         """Return where every scope stands."""
-        names = [r[0] for r in self._connection.execute("SELECT scope FROM scopes ORDER BY scope")]
-        return {name: self.scope(name) for name in names}
+        rows = self._connection.execute(f"SELECT {_STATE}, scope FROM scopes ORDER BY scope")  # noqa: S608
+        return {row[5]: _state(row) for row in rows}
+
+    def newest_version(self) -> int:
+        """Return the highest version of any scope: what was folded last."""
+        return int(self._connection.execute("SELECT ifnull(max(version), 0) FROM scopes").fetchone()[0])
 
     def folding(self, scope: str) -> ScopeFold:
         """Return the fold of one scope, to put events and then `save`."""
@@ -369,6 +370,10 @@ class Transaction:
     def set_meta(self, key: str, value: str) -> None:
         """Set a named value."""
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+
+
+def _state(row: tuple[Any, ...]) -> ScopeState:
+    return ScopeState(epoch=row[0], version=row[1], seq=row[2], digest=row[3], objects=row[4])
 
 
 def _stored(row: tuple[Any, ...]) -> StoredObject:
