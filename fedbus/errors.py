@@ -18,6 +18,7 @@ FedbusError
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,10 @@ class InvalidEvent(FedbusError):
     code = "EVENT_INVALID"
 
 
-def only(group: BaseExceptionGroup[FedbusError]) -> FedbusError:
-    """Return the first error of a group that `except*` selected: one failure ends a session."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, FedbusError):
-        raise error
-    return error
+E = TypeVar("E", bound=Exception)
+
+
+def only(group: BaseExceptionGroup[E]) -> E:
+    """Return the first error of a group that `except*` selected, however deep it is nested."""
+    first = group.exceptions[0]
+    return only(first) if isinstance(first, BaseExceptionGroup) else first

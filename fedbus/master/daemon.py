@@ -8,7 +8,7 @@ import uvloop
 
 from fedbus import log as log_setup
 from fedbus.config import MasterSettings
-from fedbus.errors import ConfigError
+from fedbus.errors import ConfigError, only
 from fedbus.master import api
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
@@ -55,4 +55,4 @@ def run(settings: MasterSettings) -> None:
     try:
         uvloop.run(main())
     except* OSError as errors:
-        raise ConfigError(f"the master cannot start: {errors.exceptions[0]}") from errors
+        raise ConfigError(f"the master cannot go on: {only(errors)}") from errors

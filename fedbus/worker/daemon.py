@@ -8,7 +8,7 @@ import uvloop
 
 from fedbus import log as log_setup
 from fedbus.config import WorkerSettings
-from fedbus.errors import ConfigError
+from fedbus.errors import ConfigError, only
 from fedbus.pki import files
 from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
@@ -60,4 +60,4 @@ def run(settings: WorkerSettings) -> None:
     try:
         uvloop.run(main())
     except* OSError as errors:
-        raise ConfigError(f"the worker cannot start: {errors.exceptions[0]}") from errors
+        raise ConfigError(f"the worker cannot go on: {only(errors)}") from errors
