@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from fedbus.bus import topology
-from fedbus.errors import Conflict, FedbusError, InvalidInput
+from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
 from fedbus.master.lifecycle import Master
@@ -22,6 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_KEY = 128
 MAX_COMMENT = 1024
+MAX_HISTORY = 1000
 
 
 class PromoteBody(msgspec.Struct):
@@ -46,6 +47,12 @@ class DeployBody(msgspec.Struct):
 
     ids: list[str]
     force: bool = False
+
+
+class RollbackBody(Rollback, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to bring back, and why."""
+
+    comment: str = ""
 
 
 class ConfigBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,6 +96,8 @@ class Handlers:
             web.delete("/v1/fed/cluster/{id}", self.remove_cluster),
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
+            web.get("/v1/fed/history", self.history),
+            web.post("/v1/fed/rollback", self.roll_back),
             web.get("/v1/fed/summary", self.summary),
         ]
 
@@ -226,20 +235,54 @@ class Handlers:
         return respond.json({"results": results})
 
     async def apply(self, request: web.Request) -> web.Response:
-        """Apply documents as one changeset."""
-        key = request.headers.get("Idempotency-Key", "")
-        if len(key) > MAX_KEY:
-            raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
+        """Apply documents as one changeset; with `dry_run=true` say what would change."""
         found = await respond.documents(request)
         documents = [(d.index, d.line, d.value) for d in found.documents]
-        who = principal(request)
-        # The name alone: every cluster reads it, and an address is nobody's business there.
-        asked = Request(actor=who.name if who else "", comment=found.comment[:MAX_COMMENT], key=key)
+        if request.query.get("dry_run") == "true":
+            return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
+        asked = _asked(request, found.comment)
         return respond.json(await self._fed.policies.apply(documents, asked))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Show the revisions of one object (`kind`, `name`), or the newest of all (`before`, `limit`)."""
+        query = request.query
+        if "kind" in query or "name" in query:
+            found = await self._fed.policies.history(query.get("kind", ""), query.get("name", ""))
+        else:
+            before = _number(query.get("before"), "before", default=2**53)
+            limit = _number(query.get("limit"), "limit", default=100)
+            found = await self._fed.policies.changesets(before, min(limit, MAX_HISTORY))
+        return respond.json({"revisions": described(found)})
+
+    async def roll_back(self, request: web.Request) -> web.Response:
+        """Bring back an earlier state as a new revision."""
+        body = await respond.body(request, RollbackBody)
+        target = msgspec.convert(msgspec.to_builtins(body), Rollback, strict=True)
+        if bool(target.changeset) == bool(target.kind and target.name):
+            raise InvalidInput("name a changeset, or a kind, a name and a revision")
+        return respond.json(await self._fed.policies.roll_back(target, _asked(request, body.comment)))
 
     async def summary(self, _request: web.Request) -> web.Response:
         """Show the live summary."""
         return respond.json(self._fed.fleet.summary())
+
+
+def _asked(request: web.Request, comment: str) -> Request:
+    """Return who asks for a write, and how to know it again."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY:
+        raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
+    who = principal(request)
+    # The name alone: every cluster reads it, and an address is nobody's business there.
+    return Request(actor=who.name if who else "", comment=comment[:MAX_COMMENT], key=key)
+
+
+def _number(text: str | None, name: str, *, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise InvalidInput(f"{name} is a number, not {text!r}", (Fault(name, "must be a number"),))
+    return int(text)
 
 
 def _actor(request: web.Request) -> str:

@@ -14,6 +14,7 @@ import structlog
 
 from fedbus.bus import publisher
 from fedbus.bus.session import Connection
+from fedbus.core.difference import Difference, difference
 from fedbus.errors import Conflict, InvalidInput, Unavailable
 from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
@@ -87,6 +88,17 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Plan = Callable[[Transaction], Sequence[Change]]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What one change would do: the fields that would differ."""
+
+    kind: str
+    name: str
+    op: str
+    revision: int
+    document: int | None
+    diff: list[Difference]
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -189,6 +201,10 @@ class Ledger:
         self._in_step = True
         await self._on_committed(draft.committed, draft.events)
         return draft.committed
+
+    async def preview(self, plan: Plan) -> list[Preview]:
+        """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
+        return await self.database.read(lambda tx: [_preview(tx, change) for change in plan(tx)])
 
     async def answered(self, request: Request) -> Committed | None:
         """Return the answer an idempotency key already has, once its changeset is known to be in.
@@ -332,6 +348,21 @@ def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tupl
     return ("updated" if live else "created"), current + 1
 
 
+def _preview(tx: Transaction, change: Change) -> Preview:
+    op, revision = _operation(tx, change, keep_revisions=False)
+    held = tx.object(change.scope, change.kind, change.name)
+    before = codec.decode(held.payload, object) if held is not None and not held.deleted else None
+    after = codec.decode(change.payload, object) if change.payload is not None else None
+    return Preview(
+        kind=change.kind,
+        name=change.name,
+        op=op,
+        revision=revision,
+        document=change.document,
+        diff=difference(before, after),
+    )
+
+
 def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
     """Fold our own events into the store, and remember the digest of each scope at its version."""
     for scope in sorted({event.address.scope for event in folded}):
@@ -339,6 +370,8 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
                 fold_.put(event, seq)
+                if event.address.category == subjects.POLICY:
+                    tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:

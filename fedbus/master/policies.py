@@ -7,10 +7,22 @@ import msgspec
 
 from fedbus.core import policy_plan
 from fedbus.core.references import Key
-from fedbus.master.ledger import Change, Committed, Ledger, Request
+from fedbus.errors import Conflict, NotFound
+from fedbus.master.ledger import Change, Committed, Ledger, Plan, Preview, Request
 from fedbus.model import codec, subjects
 from fedbus.model.policy import KINDS, Policy
+from fedbus.store.history import Revision
 from fedbus.store.transaction import Transaction
+
+
+class Rollback(msgspec.Struct, frozen=True, kw_only=True):
+    """What to bring back: one object at a revision (0: not there), or all that a changeset changed."""
+
+    kind: str = ""
+    name: str = ""
+    revision: int = 0
+    changeset: str = ""
+    force: bool = False
 
 
 class _Ranked(msgspec.Struct):
@@ -56,17 +68,88 @@ class Policies:
 
         Raises InvalidInput with every fault, Conflict for a stale revision, Unavailable.
         """
-        if request.key:
-            content = codec.encode([content for _, _, content in documents])
-            request = msgspec.structs.replace(request, digest=sha256(content).hexdigest())
-            if (answered := await self._ledger.answered(request)) is not None:
-                return answered
-        wanted = policy_plan.read(documents)
+        request = _identified(request, [content for _, _, content in documents])
+        if (answered := await self._ledger.answered(request)) is not None:
+            return answered
+        return await self._ledger.commit(_plan(policy_plan.read(documents)), request)
+
+    async def preview(
+        self, documents: Sequence[tuple[int, int | None, dict[str, object]]]
+    ) -> list[Preview]:
+        """Return what `apply` would change, and change nothing. Raises what `apply` would."""
+        return await self._ledger.preview(_plan(policy_plan.read(documents)))
+
+    async def history(self, kind: str, name: str) -> list[Revision]:
+        """Return the revisions of an object, newest first. Raises NotFound if there never was one."""
+        found = await self._ledger.database.read(
+            lambda tx: tx.history.of(subjects.SCOPE_ALL, kind, name)
+        )
+        if not found:
+            raise NotFound(f"there is no history of a {kind} {name!r}")
+        return found
+
+    async def changesets(self, before: int, limit: int) -> list[Revision]:
+        """Return the newest revisions of all objects below a version, newest first."""
+        return await self._ledger.database.read(lambda tx: tx.history.recent(before, limit))
+
+    async def roll_back(self, target: Rollback, request: Request) -> Committed:
+        """Bring back an earlier state, as new revisions of the objects.
+
+        Raises NotFound for a revision that is not kept, Conflict if an object of the changeset was changed
+        since, InvalidInput if what comes back needs something that is gone, Unavailable.
+        """
+        request = _identified(request, msgspec.to_builtins(target))
+        if (answered := await self._ledger.answered(request)) is not None:
+            return answered
 
         def plan(tx: Transaction) -> list[Change]:
-            return [_change(step) for step in policy_plan.plan(HeldPolicy(tx), wanted)]
+            held = HeldPolicy(tx)
+            wanted = [w for w in _earlier(tx, target) if w.obj is not None or held.get((w.kind, w.name))]
+            return [_change(step) for step in policy_plan.plan(held, wanted)]
 
         return await self._ledger.commit(plan, request)
+
+
+def _identified(request: Request, content: object) -> Request:
+    """Return the request with the digest that tells it from another one with the same key."""
+    if not request.key:
+        return request
+    return msgspec.structs.replace(request, digest=sha256(codec.encode(content)).hexdigest())
+
+
+def _plan(wanted: Sequence[policy_plan.Wanted]) -> Plan:
+    return lambda tx: [_change(step) for step in policy_plan.plan(HeldPolicy(tx), wanted)]
+
+
+def _earlier(tx: Transaction, target: Rollback) -> list[policy_plan.Wanted]:
+    """Return the objects as they were before."""
+    if not target.changeset:
+        return [_as_it_was(tx, target.kind, target.name, target.revision, 0)]
+    made = tx.history.changeset(target.changeset)
+    if not made:
+        raise NotFound(f"there is no changeset {target.changeset!r}, or it is not kept any more")
+    for one in made:
+        current = tx.object(one.scope, one.kind, one.name)
+        if not target.force and current is not None and current.revision != one.revision:
+            raise Conflict(
+                f"{one.kind} {one.name!r} was changed after this changeset",
+                current_revision=current.revision,
+                code="CHANGED_SINCE",
+                remedy="roll back the later change first, or force it",
+            )
+    return [
+        _as_it_was(tx, one.kind, one.name, one.revision - 1, index) for index, one in enumerate(made)
+    ]
+
+
+def _as_it_was(tx: Transaction, kind: str, name: str, revision: int, index: int) -> policy_plan.Wanted:
+    obj: Policy | None = None
+    if revision > 0:
+        then = tx.history.at(subjects.SCOPE_ALL, kind, name, revision)
+        if then is None or kind not in KINDS:
+            raise NotFound(f"revision {revision} of {kind} {name!r} is not kept")
+        obj = codec.decode(bytes(then.payload), KINDS[kind].type) if then.payload is not None else None
+    return policy_plan.Wanted(kind=kind, name=name, obj=obj, revision=None, document=index)
 
 
 def _change(step: policy_plan.Planned) -> Change:

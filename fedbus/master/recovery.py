@@ -6,7 +6,7 @@ that no worker mistakes a reused sequence number for something it knows.
 """
 
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 
 import structlog
@@ -56,6 +56,8 @@ class Recovery:
         result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
         identity, head = await self._database.read(_identity_and_head)
         await self._database.write(lambda tx: self._take(tx, result))
+        if stream and await self._database.read(lambda tx: tx.history.is_empty()):
+            await self._recall(connection)
         self._ledger.epoch = await self._database.read(_epoch)
         self._ledger.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
@@ -108,6 +110,21 @@ class Recovery:
             self._unreadable = True
         await reader.detach()
         return not self._unreadable
+
+    async def _recall(self, connection: Connection) -> None:
+        """Bring back the history of a store that was lost: the stream has the last revisions of each object."""
+        revisions: list[Event] = []
+
+        def take(message: Message) -> None:
+            with suppress(InvalidEvent):
+                event = self.ours(message)
+                if event.address.category == subjects.POLICY:
+                    revisions.append(event)
+
+        reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
+        await _read_through(reader, await reader.attach(0), take)
+        await reader.detach()
+        await self._database.write(lambda tx: [tx.history.remember(event) for event in revisions])
 
     def ours(self, message: Message) -> Event:
         """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""

@@ -34,6 +34,16 @@ MIGRATIONS = (
     CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE history (
+      scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL,
+      version INTEGER NOT NULL, changeset TEXT NOT NULL, at TEXT NOT NULL, actor TEXT NOT NULL,
+      comment TEXT NOT NULL, deleted INTEGER NOT NULL, encoding TEXT NOT NULL, body BLOB NOT NULL,
+      PRIMARY KEY (scope, kind, name, revision)
+    );
+    CREATE INDEX history_by_version ON history (version);
+    CREATE INDEX history_by_changeset ON history (changeset);
+    """,
 )
 
 
