@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from fedbus import __version__
-from fedbus.cli import cluster, daemon, demo, federation, policy, profile, schemas, session, summary, token
+from fedbus.cli import (
+    changes,
+    cluster,
+    daemon,
+    demo,
+    federation,
+    policy,
+    profile,
+    schemas,
+    session,
+    summary,
+    token,
+)
 from fedbus.cli.exit_codes import HELP
 
 app = typer.Typer(
@@ -53,6 +65,7 @@ federation.register(app)
 summary.register(app)
 app.add_typer(token.app, name="token")
 app.add_typer(cluster.app, name="cluster")
+changes.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(profile.app, name="profile")
 app.command("demo")(demo.demo)

@@ -40,7 +40,7 @@ async def get(
     ] = False,
 ) -> None:
     """Show policy. As YAML it is what `policy apply` takes."""
-    kind = _kind(kind)
+    kind = kind_named(kind)
     found = await read(session.api, kind, scope)
     if name:
         found = [one for one in found if _name(one) == name]
@@ -65,21 +65,31 @@ async def apply(
     ] = "",
 ) -> None:
     """Apply documents as one change: all of them, or none."""
-    texts = [(name, _text(name)) for name in file]
-    stream, starts = _joined(texts)
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+    done = await send(session, file, {"comment": comment} if comment else None, headers)
+    session.emit(done, lambda: show_changes(done))
+
+
+async def send(
+    session: Session,
+    files: list[str],
+    query: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> dict[str, object]:
+    """Send the documents of all files as one request; a fault names its file and the line in it."""
+    stream, starts = _joined([(name, _text(name)) for name in files])
     try:
-        done = await session.api.call(
+        return await session.api.call(
             "POST",
             "/v1/fed/apply",
             raw=stream.encode(),
             content_type="application/yaml",
-            query={"comment": comment} if comment else None,
-            headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
+            query=query,
+            headers=headers,
         )
     except ApiError as error:
         _name_files(error, starts)
         raise
-    session.emit(done, lambda: _changes(done))
 
 
 @command(app)
@@ -91,7 +101,7 @@ async def delete(
     comment: CommentOption = "",
 ) -> None:
     """Delete objects as one change; what uses a deleted group goes with it."""
-    kind = _kind(kind)
+    kind = kind_named(kind)
     if revision is not None and len(names) > 1:
         raise CliError("--revision is for one object", code=ExitCode.USAGE)
     documents = [
@@ -100,10 +110,11 @@ async def delete(
         for name in names
     ]
     done = await session.api.post("/v1/fed/apply", {"documents": documents, "comment": comment})
-    session.emit(done, lambda: _changes(done))
+    session.emit(done, lambda: show_changes(done))
 
 
-def _kind(given: str) -> str:
+def kind_named(given: str) -> str:
+    """Return the kind that a person means: hyphens and plurals are understood. Raises CliError."""
     kind = given.replace("-", "_")
     for candidate in (kind, kind.removesuffix("s")):
         if candidate in KINDS:
@@ -176,7 +187,8 @@ def _table(found: list[Document]) -> None:
     rows(columns, records)
 
 
-def _changes(done: dict[str, object]) -> None:
+def show_changes(done: dict[str, object]) -> None:
+    """Print what became of each object."""
     changes = done.get("changes")
     columns = [
         ("KIND", lambda change: change.get("kind")),

@@ -10,6 +10,7 @@ from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
 from fedbus.master.lifecycle import Master
+from fedbus.master.policies import Rollback, described
 from fedbus.master.tokens import DEFAULT_MINUTES
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo

@@ -351,8 +351,8 @@ def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tupl
 def _preview(tx: Transaction, change: Change) -> Preview:
     op, revision = _operation(tx, change, keep_revisions=False)
     held = tx.object(change.scope, change.kind, change.name)
-    before = codec.decode(held.payload, object) if held is not None and not held.deleted else None
-    after = codec.decode(change.payload, object) if change.payload is not None else None
+    before = codec.decode(held.payload, object) if held is not None and not held.deleted else {}
+    after = codec.decode(change.payload, object) if change.payload is not None else {}
     return Preview(
         kind=change.kind,
         name=change.name,

@@ -6,6 +6,7 @@ from hashlib import sha256
 import msgspec
 
 from fedbus.core import policy_plan
+from fedbus.core.difference import Difference, difference
 from fedbus.core.references import Key
 from fedbus.errors import Conflict, NotFound
 from fedbus.master.ledger import Change, Committed, Ledger, Plan, Preview, Request
@@ -73,17 +74,13 @@ class Policies:
             return answered
         return await self._ledger.commit(_plan(policy_plan.read(documents)), request)
 
-    async def preview(
-        self, documents: Sequence[tuple[int, int | None, dict[str, object]]]
-    ) -> list[Preview]:
+    async def preview(self, documents: Sequence[tuple[int, int | None, dict[str, object]]]) -> list[Preview]:
         """Return what `apply` would change, and change nothing. Raises what `apply` would."""
         return await self._ledger.preview(_plan(policy_plan.read(documents)))
 
     async def history(self, kind: str, name: str) -> list[Revision]:
         """Return the revisions of an object, newest first. Raises NotFound if there never was one."""
-        found = await self._ledger.database.read(
-            lambda tx: tx.history.of(subjects.SCOPE_ALL, kind, name)
-        )
+        found = await self._ledger.database.read(lambda tx: tx.history.of(subjects.SCOPE_ALL, kind, name))
         if not found:
             raise NotFound(f"there is no history of a {kind} {name!r}")
         return found
@@ -108,6 +105,52 @@ class Policies:
             return [_change(step) for step in policy_plan.plan(held, wanted)]
 
         return await self._ledger.commit(plan, request)
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One revision as it is shown: who, when, why, and what it changed."""
+
+    kind: str
+    name: str
+    revision: int
+    op: str
+    version: int
+    changeset: str
+    at: str
+    actor: str = ""
+    comment: str = ""
+    diff: list[Difference] = []
+
+
+def described(revisions: Sequence[Revision]) -> list[Described]:
+    """Describe revisions, newest first; each is compared with the one before it, where that is among them."""
+    by_revision = {(r.kind, r.name, r.revision): r for r in revisions}
+    return [_described(r, by_revision.get((r.kind, r.name, r.revision - 1))) for r in revisions]
+
+
+def _described(one: Revision, before: Revision | None) -> Described:
+    known = before is not None or one.revision == 1
+    existed = before is not None and before.payload is not None
+    op = "deleted" if one.payload is None else ("updated" if existed or not known else "created")
+    diff = difference(_plain(before), _plain(one)) if known else []
+    return Described(
+        kind=one.kind,
+        name=one.name,
+        revision=one.revision,
+        op=op,
+        version=one.version,
+        changeset=one.changeset,
+        at=one.at,
+        actor=one.actor,
+        comment=one.comment,
+        diff=diff,
+    )
+
+
+def _plain(revision: Revision | None) -> object:
+    if revision is None or revision.payload is None:
+        return {}
+    return codec.decode(bytes(revision.payload), object)
 
 
 def _identified(request: Request, content: object) -> Request:
@@ -137,9 +180,7 @@ def _earlier(tx: Transaction, target: Rollback) -> list[policy_plan.Wanted]:
                 code="CHANGED_SINCE",
                 remedy="roll back the later change first, or force it",
             )
-    return [
-        _as_it_was(tx, one.kind, one.name, one.revision - 1, index) for index, one in enumerate(made)
-    ]
+    return [_as_it_was(tx, one.kind, one.name, one.revision - 1, index) for index, one in enumerate(made)]
 
 
 def _as_it_was(tx: Transaction, kind: str, name: str, revision: int, index: int) -> policy_plan.Wanted:

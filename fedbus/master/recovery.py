@@ -55,9 +55,10 @@ class Recovery:
         stream = await self._read(connection)
         result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
         identity, head = await self._database.read(_identity_and_head)
-        await self._database.write(lambda tx: self._take(tx, result))
-        if stream and await self._database.read(lambda tx: tx.history.is_empty()):
+        forgotten = await self._database.read(lambda tx: tx.history.is_empty())
+        if forgotten and stream:
             await self._recall(connection)
+        await self._database.write(lambda tx: self._take(tx, result))
         self._ledger.epoch = await self._database.read(_epoch)
         self._ledger.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
@@ -112,7 +113,7 @@ class Recovery:
         return not self._unreadable
 
     async def _recall(self, connection: Connection) -> None:
-        """Bring back the history of a store that was lost: the stream has the last revisions of each object."""
+        """Bring back the history of a lost store: the stream has the last revisions of each object."""
         revisions: list[Event] = []
 
         def take(message: Message) -> None:
@@ -124,7 +125,12 @@ class Recovery:
         reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
         await _read_through(reader, await reader.attach(0), take)
         await reader.detach()
-        await self._database.write(lambda tx: [tx.history.remember(event) for event in revisions])
+
+        def remember(tx: Transaction) -> None:
+            for event in revisions:
+                tx.history.remember(event)
+
+        await self._database.write(remember)
 
     def ours(self, message: Message) -> Event:
         """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
