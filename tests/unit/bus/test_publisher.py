@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fedbus.bus import publisher
 from fedbus.errors import TooLarge, Unavailable
+from fedbus.model.events import Event
 from tests.support.fake_bus import ADRIFT, FakeBus, Loss, StillClock
 from tests.support.history import event
 
@@ -17,7 +18,7 @@ losses = st.lists(st.sampled_from(list(Loss)), max_size=6)
 
 @given(st.sampled_from([ONE, BATCH]), losses)
 async def test_what_is_called_published_is_on_the_stream_once_at_its_sequences(
-    changeset: tuple[publisher.Event, ...], script: list[Loss]
+    changeset: tuple[Event, ...], script: list[Loss]
 ) -> None:
     bus = FakeBus(script)
     clock = StillClock()
@@ -32,7 +33,7 @@ async def test_what_is_called_published_is_on_the_stream_once_at_its_sequences(
 
 @given(st.sampled_from([ONE, BATCH]))
 async def test_over_somebody_elses_message_nothing_is_published(
-    changeset: tuple[publisher.Event, ...],
+    changeset: tuple[Event, ...],
 ) -> None:
     bus = FakeBus([])
     bus.plant(changeset[-1].subject)
