@@ -9,7 +9,7 @@ from unittest import mock
 
 from benchmarks.stopwatch import Stopwatch, TimedHub, end_with_parent, take_stdout
 from fedbus.config import WorkerSettings
-from fedbus.worker import daemon
+from fedbus.worker import daemon, lifecycle
 
 
 def main(directory: Path, token_file: Path, name: str) -> None:
@@ -17,7 +17,7 @@ def main(directory: Path, token_file: Path, name: str) -> None:
     end_with_parent()
     settings = WorkerSettings(data_dir=directory, rest_port=0, join_token_file=token_file, join_name=name)
     hub = TimedHub(Stopwatch(out, 1), name)
-    with mock.patch.object(daemon, "Hub", return_value=hub):
+    with mock.patch.object(lifecycle, "Hub", return_value=hub):
         daemon.run(settings)
 
 
