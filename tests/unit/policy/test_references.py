@@ -30,6 +30,11 @@ PROCESS = parse("process_profile", {"group": "fed.web"})
 FILES = parse("file_profile", {"group": "fed.web"})
 
 
+def _id(value: object) -> str:
+    """Name a case the same in every process: a set has no order."""
+    return " ".join(sorted(map(str, value))) if isinstance(value, set) else type(value).__name__
+
+
 @pytest.mark.parametrize(
     ("obj", "expected"),
     [
@@ -47,6 +52,7 @@ FILES = parse("file_profile", {"group": "fed.web"})
         (parse("group", GROUP), set()),
         (parse("admission_state", {"enable": True}), set()),
     ],
+    ids=_id,
     ids=str,
 )
 def test_references_are_the_federated_objects_that_are_needed(obj: Policy, expected: set[Key]) -> None:
