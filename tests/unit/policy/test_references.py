@@ -53,7 +53,6 @@ def _id(value: object) -> str:
         (parse("admission_state", {"enable": True}), set()),
     ],
     ids=_id,
-    ids=str,
 )
 def test_references_are_the_federated_objects_that_are_needed(obj: Policy, expected: set[Key]) -> None:
     assert references(obj) == expected
