@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fedbus.bus.session import Message
+from fedbus.bus.session import Connection, Message
 from fedbus.bus.topology import STREAMS
 from fedbus.model import subjects
 from tests.faults.fleet import CONVERGE, Fleet, Writer, alive, blocks, fleet, held, signal_bus
@@ -158,11 +158,8 @@ async def _checkpoint(f: Fleet) -> Message:
         return await heard.get()
 
 
-async def _heartbeat(connection: object, cluster_id: str) -> None:
+async def _heartbeat(connection: Connection, cluster_id: str) -> None:
     """Wait for the second next heartbeat: the first may have been on its way."""
-    from fedbus.bus.session import Connection
-
-    assert isinstance(connection, Connection)
     heard: asyncio.Queue[Message] = asyncio.Queue()
     async with (
         connection.subscription(subjects.up(cluster_id, "hb"), heard.put),
@@ -220,9 +217,7 @@ async def test_the_master_killed_while_it_rewrites_the_stream_rewrites_it_again(
         await f.converged()
         await f.master.kill()
         shutil.rmtree(f.master.directory / "bus" / "jetstream")
-        f.master.log()
-        start = asyncio.ensure_future(f.master.start())  # noqa: TID251 - awaited below
-        await start
+        await f.master.start()
 
         async def began() -> bool:
             return "stream_lost_messages" in f.master.log()

@@ -206,6 +206,16 @@ async def test_a_raised_epoch_is_read_from_nothing_and_an_older_one_is_fenced_of
         assert content(memory.tx).keys() == set("abcd")
 
 
+async def test_after_a_restart_an_older_epoch_is_still_fenced_off(memory: Memory) -> None:
+    _hold(memory, [event(n, 1, version=9, epoch=2) for n in "abcd"])
+    follower, stream = _follower(memory), Stream([])
+    async with following(follower, stream):
+        follower.rewind()
+        await _read_again(stream)
+        await follower.check(_head([], version=99, epoch=1))
+        assert content(memory.tx).keys() == set("abcd")
+
+
 async def test_a_wrong_digest_at_the_head_is_read_again_and_an_equal_one_is_not(memory: Memory) -> None:
     _hold(memory, WAS[:3])
     follower, stream = _follower(memory), Stream(WAS[:3])
