@@ -320,7 +320,10 @@ async def _idle(connection: Connection) -> None:
 
 
 def _age(tx: Transaction, message: Message) -> int:
-    """Tell whether an event is older (-1) or newer (1) than what the store has of its object."""
+    """Tell whether an event is newer (1) than what the store has of its object, the same (0), or neither.
+
+    That (-1) is an older one, or the same version with other content.
+    """
     try:
         address = subjects.parse(message.subject)
         stamp = int(message.headers.get("ce-fbepoch", "0")), int(message.headers.get("ce-fbrevision", "0"))
@@ -328,4 +331,6 @@ def _age(tx: Transaction, message: Message) -> int:
         return 0
     held = tx.object(address.scope, address.kind, address.name)
     there = (held.epoch, held.revision) if held is not None else (0, 0)
+    if held is not None and stamp == there:
+        return 0 if message.headers.get("ce-fbdigest") == held.digest else -1
     return (stamp > there) - (stamp < there)
