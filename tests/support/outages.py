@@ -91,12 +91,13 @@ async def bus_down(master: Daemon) -> AsyncIterator[None]:
             return True
 
         await eventually(taken)
-        await eventually(lambda: _ready(master, expected=503))
+        await eventually(lambda: ready(master, expected=503))
         yield
-    await eventually(lambda: _ready(master, expected=200))
+    await eventually(lambda: ready(master))
 
 
-async def _ready(daemon: Daemon, *, expected: int) -> bool:
+async def ready(daemon: Daemon, *, expected: int = 200) -> bool:
+    """Tell whether a daemon answers `/readyz` as expected."""
     status, _ = await daemon.call("GET", "/readyz")
     return status == expected
 
