@@ -4,16 +4,18 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
+from fedbus.master.configuration import Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
 from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback, described
-from fedbus.master.tokens import DEFAULT_MINUTES
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
+from fedbus.runtime import first
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
@@ -37,7 +39,7 @@ class PromoteBody(msgspec.Struct):
 class TokenBody(msgspec.Struct):
     """What a join token is made with."""
 
-    duration_minutes: int = DEFAULT_MINUTES
+    duration_minutes: int | None = None
     uses: int = 1
     cluster_name: str = ""
     labels: dict[str, str] = {}
@@ -56,10 +58,18 @@ class RollbackBody(Rollback, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     comment: str = ""
 
 
-class ConfigBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The settings of the federation that can be changed."""
+class ConfigBody(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What of the federation's settings is to change; null takes a setting back to the daemon's own."""
 
-    name: str
+    name: str = ""
+    master_rest_info: RestInfo = RestInfo()
+    rest_info: RestInfo = RestInfo()
+    revision: int | None = None
+    heartbeat_interval: Seconds | UnsetType | None = UNSET
+    checkpoint_interval: Seconds | UnsetType | None = UNSET
+    worker_jwt_days: Days | UnsetType | None = UNSET
+    token_minutes: Minutes | UnsetType | None = UNSET
+    deploy_repo_scan_data: bool | UnsetType | None = UNSET
 
 
 def make_app(master: Master, auth: Authenticator) -> web.Application:
@@ -141,20 +151,37 @@ class Handlers:
         return respond.json({})
 
     async def config(self, _request: web.Request) -> web.Response:
-        """Show the federation's settings."""
-        return respond.json(
-            {
-                "federation": self._fed.federation,
-                "heartbeat_interval": self._master.settings.heartbeat_interval,
-                "checkpoint_interval": self._master.settings.checkpoint_interval,
-                "worker_jwt_days": self._master.settings.worker_jwt_days,
-            }
-        )
+        """Show the federation's settings: those in force, and those that were set here."""
+        return self._config_now()
 
     async def change_config(self, request: web.Request) -> web.Response:
-        """Rename the federation, while nobody is joined (a rule of NeuVector)."""
+        """Change settings; `If-Match` or `revision` guards against another admin's change."""
         body = await respond.body(request, ConfigBody)
-        return respond.json({"federation": await self._master.rename(body.name)})
+        changes = msgspec.to_builtins(body)
+        for key in ("name", "master_rest_info", "rest_info", "revision"):
+            changes.pop(key, None)
+        etag = request.headers.get("If-Match", "").strip('"')
+        revision = int(etag) if etag.isdecimal() else body.revision
+        if changes:
+            await self._fed.configuration.change(changes, revision, _asked(request, ""))
+        if body.name or body.master_rest_info != RestInfo() or body.rest_info != RestInfo():
+            await self._master.readdress(body.name, body.master_rest_info, body.rest_info)
+            await first(self._fed.ready.wait(), timeout=10.0)
+        return self._config_now()
+
+    def _config_now(self) -> web.Response:
+        now = self._fed.configuration
+        body = {
+            "federation": self._fed.federation,
+            "heartbeat_interval": now.heartbeat_interval,
+            "checkpoint_interval": now.checkpoint_interval,
+            "worker_jwt_days": now.worker_jwt_days,
+            "token_minutes": now.token_minutes,
+            "deploy_repo_scan_data": now.deploy_repo_scan_data,
+            "set": now.set,
+            "revision": now.revision,
+        }
+        return respond.json(body, headers={"ETag": f'"{now.revision}"'})
 
     async def member(self, _request: web.Request) -> web.Response:
         """List the members as NeuVector does."""
@@ -185,7 +212,7 @@ class Handlers:
 
     async def quick_token(self, request: web.Request) -> web.Response:
         """Make one single-use token, as NeuVector's path does; `token_duration` is in minutes."""
-        text = request.query.get("token_duration", str(DEFAULT_MINUTES))
+        text = request.query.get("token_duration", str(self._fed.configuration.token_minutes))
         if not text.isdecimal() or len(text) > 6:
             raise InvalidInput(f"token_duration is a number of minutes, not {text!r}")
         made = await self._fed.tokens.create(minutes=int(text), created_by=_actor(request))
@@ -195,7 +222,7 @@ class Handlers:
         """Make a join token."""
         body = await respond.body(request, TokenBody)
         made = await self._fed.tokens.create(
-            minutes=body.duration_minutes,
+            minutes=body.duration_minutes or self._fed.configuration.token_minutes,
             uses=body.uses,
             cluster_name=body.cluster_name,
             labels=body.labels,

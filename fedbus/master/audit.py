@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 SECURITY = "security"
 MEMBERSHIP = "membership"
 POLICY = "policy"
+CONFIGURATION = "configuration"
 
 
 class Audit:

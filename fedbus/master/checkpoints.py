@@ -8,6 +8,7 @@ import structlog
 
 from fedbus.bus.session import Connection
 from fedbus.errors import Unavailable
+from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
 from fedbus.model.federation import SIGNATURE, Checkpoint
 from fedbus.pki.signing import Signed, Signer
@@ -21,10 +22,17 @@ class Checkpoints:
     """Makes checkpoints and broadcasts them while a session is up."""
 
     def __init__(
-        self, database: Database, signer: Signer, federation_id: str, clock: Clock, epoch: Callable[[], int]
+        self,
+        *,
+        database: Database,
+        signer: Signer,
+        federation_id: str,
+        clock: Clock,
+        epoch: Callable[[], int],
+        configuration: Configuration,
     ) -> None:
         self._database, self._signer, self._federation_id = database, signer, federation_id
-        self._clock, self._epoch = clock, epoch
+        self._clock, self._epoch, self._configuration = clock, epoch, configuration
         self.due = asyncio.Event()
         """Set it to have the next one sent at once."""
 
@@ -32,11 +40,15 @@ class Checkpoints:
         """Return the head of these scopes."""
         states = await self._database.read(lambda tx: {scope: tx.scope(scope) for scope in scopes})
         return Checkpoint(
-            federation_id=self._federation_id, epoch=self._epoch(), time=self._clock.now(), scopes=states
+            federation_id=self._federation_id,
+            epoch=self._epoch(),
+            time=self._clock.now(),
+            scopes=states,
+            heartbeat_interval=self._configuration.heartbeat_interval,
         )
 
-    async def broadcast(self, connection: Connection, interval: float) -> None:
-        """Send one at once, and then every `interval` seconds and whenever one is due."""
+    async def broadcast(self, connection: Connection) -> None:
+        """Send one at once, and then every few seconds and whenever one is due."""
         while True:
             self.due.clear()
             body = codec.encode(await self.make((subjects.SCOPE_ALL,)))
@@ -46,4 +58,4 @@ class Checkpoints:
             except Unavailable:
                 log.debug("checkpoint_not_sent")
                 raise
-            await first(self.due.wait(), timeout=interval)
+            await first(self.due.wait(), timeout=self._configuration.checkpoint_interval)

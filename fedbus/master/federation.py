@@ -18,6 +18,7 @@ from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
 from fedbus.master.checkpoints import Checkpoints
+from fedbus.master.configuration import Configuration
 from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import Committed, Ledger, record
 from fedbus.master.members import Members
@@ -112,15 +113,20 @@ class ActiveFederation:
         self.recovery = Recovery(self.ledger, verifier, federation_id)
         self.ledger.recover = self._recover
         self.audit = Audit(self._database, self.session.current, self._clock)
+        self.configuration = Configuration(self.ledger, self.audit, self._settings)
         self.checkpoints = Checkpoints(
-            self._database, self._keyring.signer, federation_id, self._clock, lambda: self.ledger.epoch
+            database=self._database,
+            signer=self._keyring.signer,
+            federation_id=federation_id,
+            clock=self._clock,
+            epoch=lambda: self.ledger.epoch,
+            configuration=self.configuration,
         )
-        interval = self._settings.heartbeat_interval
         self.fleet = Fleet(
             self._database,
             self.federation,
             self._clock,
-            interval,
+            self.configuration,
             lambda row: self._hub.publish("cluster", row),
         )
         self.tokens = Tokens(self.ledger, self._keyring, self.federation)
@@ -131,8 +137,7 @@ class ActiveFederation:
             federation=self.federation,
             tokens=self.tokens,
             audit=self.audit,
-            worker_days=self._settings.worker_jwt_days,
-            heartbeat_interval=interval,
+            configuration=self.configuration,
             revoke=self._revoke,
             checkpoint=self.checkpoints.make,
             on_change=self._on_member,
@@ -203,6 +208,7 @@ class ActiveFederation:
         try:
             await self.ledger.synchronise()
             await self._publish_record()
+            await self.configuration.load()
             await self.members.push_revocations()
             await self.members.drop_consumers(connection)
             if self.recovery.rewrites != self._told_rewrites:
@@ -221,9 +227,7 @@ class ActiveFederation:
 
     async def _serve(self, connection: Connection) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                self.checkpoints.broadcast(connection, self._settings.checkpoint_interval), name="checkpoints"
-            )
+            group.create_task(self.checkpoints.broadcast(connection), name="checkpoints")
             group.create_task(self.fleet.follow(connection), name="heartbeats")
             group.create_task(self._guard(connection), name="guard")
             group.create_task(self._scrub(connection), name="scrub")

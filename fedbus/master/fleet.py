@@ -12,6 +12,7 @@ from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest, summary
 from fedbus.core.summary import Head, Heard
+from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import (
@@ -45,11 +46,11 @@ class Fleet:
         database: Database,
         federation: Federation,
         clock: Clock,
-        interval: float,
+        configuration: Configuration,
         on_row: Callable[[SummaryRow], None],
     ) -> None:
         self._database, self._federation, self._clock = database, federation, clock
-        self._interval, self._on_row = interval, on_row
+        self._configuration, self._on_row = configuration, on_row
         self._clusters: dict[str, Cluster] = {}
         self._heard: dict[str, Heard] = {}
         self._heads: dict[str, list[Head]] = {subjects.SCOPE_ALL: []}
@@ -120,7 +121,7 @@ class Fleet:
                     published[cluster_id] = state
                     self._on_row(row)
                 age = self._clock.monotonic() - heard.monotonic
-                pause = summary.next_change(age, self._interval)
+                pause = summary.next_change(age, self._configuration.heartbeat_interval)
                 if pause is not None:
                     pauses.append(pause)
             # A hair later than the deadline, so that it has passed.
@@ -141,7 +142,7 @@ class Fleet:
             {scope: self._heads.get(scope, []) for scope in scopes},
             now=self._clock.now(),
             monotonic=self._clock.monotonic(),
-            interval=self._interval,
+            interval=self._configuration.heartbeat_interval,
             since=known.since,
         )
         if row.link.state != known.state:

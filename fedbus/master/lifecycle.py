@@ -104,20 +104,27 @@ class Master:
         )
         Promotion(federation=federation, listen_port=port).save(self._promotion_file)
 
-    async def rename(self, name: str) -> Federation:
-        """Rename the federation. Raises Conflict while a worker is joined, InvalidInput, Unavailable."""
-        names.check_cluster(name)
+    async def readdress(self, name: str, bus: RestInfo, rest: RestInfo) -> Federation:
+        """Give the federation another name or address; an empty one stays as it is.
+
+        Raises Conflict while a worker is joined (a rule of NeuVector), InvalidInput, Unavailable.
+        """
+        if name:
+            names.check_cluster(name)
         async with self._changing:
             active = self.federation()
             if any(c.state == "joined" for c in await active.members.clusters()):
                 raise Conflict(
-                    "the federation cannot be renamed while clusters are joined", code="FEDERATION_IN_USE"
+                    "name and addresses are read-only while clusters are joined", code="FEDERATION_IN_USE"
                 )
             promotion = msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion)
-            renamed = msgspec.structs.replace(promotion.federation, name=name)
-            msgspec.structs.replace(promotion, federation=renamed).save(self._promotion_file)
+            old = promotion.federation
+            changed = msgspec.structs.replace(
+                old, name=name or old.name, bus=_over(bus, old.bus), rest=_over(rest, old.rest)
+            )
+            msgspec.structs.replace(promotion, federation=changed).save(self._promotion_file)
             await self._begin_again()
-            return renamed
+            return changed
 
     async def demote(self, actor: str) -> None:
         """End the federation: dismiss every worker, stop the bus, delete keys and federated data."""
@@ -189,6 +196,10 @@ class Master:
             clock=self.clock,
             hub=self.hub,
         )
+
+
+def _over(new: RestInfo, old: RestInfo) -> RestInfo:
+    return RestInfo(server=new.server or old.server, port=new.port or old.port)
 
 
 def _free_port(host: str) -> int:

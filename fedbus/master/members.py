@@ -19,6 +19,7 @@ from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, NotFound, Refused
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
+from fedbus.master.configuration import Configuration
 from fedbus.master.ledger import Change, Ledger, record
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, names, subjects
@@ -69,15 +70,14 @@ class Members:
         federation: Federation,
         tokens: Tokens,
         audit: Audit,
-        worker_days: float,
-        heartbeat_interval: float,
+        configuration: Configuration,
         revoke: Callable[[dict[str, int]], Awaitable[None]],
         checkpoint: Callable[[Sequence[str]], Awaitable[Checkpoint]],
         on_change: Callable[[Cluster, str], Awaitable[None]],
     ) -> None:
         self._ledger, self._keyring, self._federation = ledger, keyring, federation
         self._tokens, self._audit = tokens, audit
-        self._worker_days, self._interval = worker_days, heartbeat_interval
+        self._configuration = configuration
         self._revoke, self._checkpoint, self._on_change = revoke, checkpoint, on_change
         self._farewells: dict[str, asyncio.Event] = {}
         self._clock = ledger.clock
@@ -179,14 +179,18 @@ class Members:
             federation_key=base64.b64encode(self._keyring.signer.public_key).decode(),
             bus=self._federation.bus,
             labels=cluster.labels,
-            heartbeat_interval=self._interval,
+            heartbeat_interval=self._configuration.heartbeat_interval,
         )
 
     def _credentials(self, cluster: Cluster) -> Renewal:
         now = self._clock.now()
         return Renewal(
             jwt=self._keyring.user_jwt(
-                "worker", cluster.id, cluster.nkey, now=now, expires=now + self._worker_days * _DAY
+                "worker",
+                cluster.id,
+                cluster.nkey,
+                now=now,
+                expires=now + self._configuration.worker_jwt_days * _DAY,
             ),
             renew_jwt=self._keyring.user_jwt(
                 "renew", cluster.id, cluster.renew_nkey, now=now, expires=now + RENEWAL_DAYS * _DAY
@@ -291,7 +295,7 @@ class Members:
 
     async def push_revocations(self) -> None:
         """Revoke the bus keys of everybody who is no member; pruned once their JWTs have expired."""
-        oldest = self._clock.now() - self._worker_days * _DAY - _DAY
+        oldest = self._clock.now() - self._configuration.worker_jwt_days * _DAY - _DAY
         ended = [c for c in await self.clusters() if c.state != "joined" and c.revoked_at > oldest]
         await self._revoke({c.nkey: c.revoked_at for c in ended})
 

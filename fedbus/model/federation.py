@@ -185,12 +185,14 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The master's signed head: proof of what is current, and the only licence to sweep.
 
     `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own.
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now.
     """
 
     federation_id: str
     epoch: int
     time: float
     scopes: dict[str, ScopeState]
+    heartbeat_interval: float = 10.0
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,8 +129,8 @@ class Handlers:
 
     async def config(self, _request: web.Request) -> web.Response:
         """Show the settings of the membership."""
-        m = self._worker.membership
-        return respond.json({"heartbeat_interval": m.heartbeat_interval if m else None})
+        active = self._worker.active
+        return respond.json({"heartbeat_interval": active.reporter.interval if active else None})
 
     async def summary(self, _request: web.Request) -> web.Response:
         """Show where this cluster stands, by its own knowledge."""

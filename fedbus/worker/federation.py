@@ -217,6 +217,7 @@ class ActiveMembership:
         if checkpoint.federation_id != self.membership.federation_id:
             return
         self.checkpoint, self.checkpoint_at = checkpoint, self._clock.monotonic()
+        self.reporter.interval = max(1.0, checkpoint.heartbeat_interval)
         for follower in self._followers.values():
             await follower.check(checkpoint)
 

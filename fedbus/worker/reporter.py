@@ -28,7 +28,7 @@ class Reporter:
     ) -> None:
         """Take what `prepare` does before each report: look whether the store is still what it should be."""
         self._database, self._cluster_id, self._clock = database, cluster_id, clock
-        self._interval, self._prepare = interval, prepare
+        self.interval, self._prepare = interval, prepare
         self.changed = asyncio.Event()
         self.alarms = 0
 
@@ -38,7 +38,7 @@ class Reporter:
             self.changed.clear()
             await self.send(connection)
             await first(connection.closed.wait(), timeout=MIN_INTERVAL)
-            await first(self.changed.wait(), connection.closed.wait(), timeout=self._interval - MIN_INTERVAL)
+            await first(self.changed.wait(), connection.closed.wait(), timeout=self.interval - MIN_INTERVAL)
 
     async def send(self, connection: Connection, *, stopping: bool = False) -> None:
         """Send one heartbeat."""

@@ -1,0 +1,105 @@
+"""The federation's settings: what an admin sets over REST wins over what the daemon was started with."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from fedbus.config import MasterSettings
+from fedbus.errors import Conflict
+from fedbus.master import audit as audit_log
+from fedbus.master.audit import Audit
+from fedbus.master.ledger import Change, Ledger, Request, record
+from fedbus.model import codec, subjects
+from fedbus.store.transaction import Transaction
+
+KIND = "config"
+_NAME = "self"
+
+Seconds = Annotated[float, Meta(ge=1, le=3600)]
+Days = Annotated[float, Meta(gt=0, le=365)]
+Minutes = Annotated[int, Meta(ge=1, le=1440)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What can be set while the federation runs; a field that is None is the daemon's own setting.
+
+    `deploy_repo_scan_data` is NeuVector's toggle: whether results of CI pipelines go to the workers.
+    """
+
+    heartbeat_interval: Seconds | None = None
+    checkpoint_interval: Seconds | None = None
+    worker_jwt_days: Days | None = None
+    token_minutes: Minutes | None = None
+    deploy_repo_scan_data: bool | None = None
+
+
+class Configuration:
+    """The settings in force."""
+
+    def __init__(self, ledger: Ledger, audit: Audit, daemon: MasterSettings) -> None:
+        self._ledger, self._audit, self._daemon = ledger, audit, daemon
+        self.set = Settings()
+        self.revision = 0
+
+    async def load(self) -> None:
+        """Take what the store has."""
+        self.set, self.revision = await self._ledger.database.read(_held)
+
+    async def change(self, changes: dict[str, object], revision: int | None, request: Request) -> None:
+        """Set some fields; null takes one back to the daemon's own setting.
+
+        Raises Conflict if the settings are not at `revision` any more, msgspec.ValidationError for a value
+        out of range, Unavailable.
+        """
+
+        def plan(tx: Transaction) -> list[Change]:
+            held, current = _held(tx)
+            if revision is not None and revision != current:
+                raise Conflict(
+                    "the settings were changed meanwhile", current_revision=current, code="REVISION_STALE"
+                )
+            wanted = msgspec.convert(msgspec.to_builtins(held) | changes, Settings)
+            return [record(KIND, _NAME, wanted)]
+
+        before = self.set
+        await self._ledger.commit(plan, request)
+        await self.load()
+        await self._audit.record(
+            audit_log.CONFIGURATION,
+            "settings changed",
+            actor=request.actor,
+            detail=f"{codec.encode(before).decode()} -> {codec.encode(self.set).decode()}",
+        )
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds between two heartbeats of a worker."""
+        return self.set.heartbeat_interval or self._daemon.heartbeat_interval
+
+    @property
+    def checkpoint_interval(self) -> float:
+        """Seconds between two signed checkpoints."""
+        return self.set.checkpoint_interval or self._daemon.checkpoint_interval
+
+    @property
+    def worker_jwt_days(self) -> float:
+        """Days that a worker's credential lives."""
+        return self.set.worker_jwt_days or self._daemon.worker_jwt_days
+
+    @property
+    def token_minutes(self) -> int:
+        """Minutes that a join token lives unless asked otherwise."""
+        return self.set.token_minutes or 60
+
+    @property
+    def deploy_repo_scan_data(self) -> bool:
+        """Whether results of CI pipelines go to the workers."""
+        return bool(self.set.deploy_repo_scan_data)
+
+
+def _held(tx: Transaction) -> tuple[Settings, int]:
+    stored = tx.object(subjects.SCOPE_MASTER, KIND, _NAME)
+    if stored is None or stored.deleted:
+        return Settings(), 0
+    return codec.decode(stored.payload, Settings), stored.revision
