@@ -83,10 +83,18 @@ def _revisions(revisions: object) -> None:
         ("AT", lambda one: one.get("at")),
         ("BY", lambda one: one.get("actor")),
         ("COMMENT", lambda one: one.get("comment")),
-        ("FIELDS", lambda one: ", ".join(item["path"] for item in one.get("diff") or []) or None),
+        ("FIELDS", _fields),
         ("CHANGESET", lambda one: one.get("changeset")),
     ]
     rows(columns, found, empty="No history")
+
+
+def _fields(one: dict[str, object]) -> str | None:
+    """Name what an update changed; a creation or a deletion concerns all of it."""
+    diff = one.get("diff")
+    if one.get("op") != "updated" or not isinstance(diff, list):
+        return None
+    return ", ".join(str(item["path"]) for item in diff)
 
 
 def _differences(items: object) -> None:
