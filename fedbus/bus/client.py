@@ -47,6 +47,18 @@ class Client(nats.aio.client.Client):
         except (UnicodeDecodeError, IndexError):
             return None
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """Parse the lines of a header block as nats-py does, which looks at every character of every name."""
+        found = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name.isascii():
+                key = name.strip().decode()
+                if key.split() == [key]:  # no blank inside, and not empty
+                    found[key] = value.strip().decode(errors="replace")
+        return found
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> nats.aio.msg.Msg:
