@@ -4,17 +4,21 @@
 setting names the file that holds one.
 """
 
+import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, overload
+from typing import Annotated, Any, Literal, overload
 
 import msgspec
 from msgspec import Meta
 
-from fedbus.errors import ConfigError
+from fedbus.errors import ConfigError, FedbusError
 
 PREFIX = "FEDBUS_"
+CONFIG_FILE = "FEDBUS_CONFIG"
+"""The variable that names the TOML file, where there is no command line to do so."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -116,6 +120,22 @@ def load(
     if faults:
         raise ConfigError("\n".join(["The configuration is wrong:", *(f"  {fault}" for fault in faults)]))
     return msgspec.convert(values, struct, dec_hook=_as_path)
+
+
+def main(kind: Literal["master", "worker"], run: Callable[[Any], None]) -> int:
+    """Run a daemon set up by the environment, FEDBUS_CONFIG naming the file; return the exit code.
+
+    The only argument is the data directory, so that a list of processes tells daemons apart. Returns 2
+    for a wrong configuration, 1 for any other error, both said on standard error.
+    """
+    file = os.environ.get(CONFIG_FILE)
+    flags = {"data_dir": Path(sys.argv[1])} if len(sys.argv) == 2 else {}
+    try:
+        run(load(kind, Path(file) if file else None, os.environ, flags))
+    except FedbusError as error:
+        print(f"Error: {error.message}", *filter(None, [error.remedy]), sep="\n  ", file=sys.stderr)  # noqa: T201
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
 
 
 def _read_file(path: Path | None) -> dict[str, object]:

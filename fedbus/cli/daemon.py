@@ -1,8 +1,10 @@
 """`fedbus master` and `fedbus worker`: settings, and over to the daemon."""
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +17,18 @@ RestHost = Annotated[str | None, typer.Option(help="The address the REST API lis
 RestPort = Annotated[int | None, typer.Option(help="Its port; 0 takes any free one.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 Heartbeat = Annotated[float | None, typer.Option(help="Seconds between heartbeats.")]
+
+
+def _become(kind: Literal["master", "worker"], file: Path | None, flags: Mapping[str, object]) -> None:
+    """Check the settings, and replace this process by the daemon: it needs no command line's memory."""
+    settings = config.load(kind, file, os.environ, flags)  # faults are named while flags are still flags
+    given = {
+        f"{config.PREFIX}{name.upper()}": str(value) for name, value in flags.items() if value is not None
+    }
+    environ = os.environ | given | ({config.CONFIG_FILE: str(file)} if file is not None else {})
+    sys.stdout.flush()
+    words = [sys.executable, "-m", f"fedbus.{kind}", str(settings.data_dir)]
+    os.execve(sys.executable, words, environ)  # noqa: S606 - no shell
 
 
 def _before_the_command(ctx: typer.Context) -> str | None:
@@ -50,12 +64,7 @@ def master(
         "log_level": log_level,
     }
 
-    def run() -> None:
-        from fedbus.master import daemon  # noqa: PLC0415 - a client command must not load a daemon
-
-        daemon.run(config.load("master", config_file, os.environ, flags))
-
-    report(run)
+    report(lambda: _become("master", config_file, flags))
 
 
 def worker(
@@ -88,9 +97,4 @@ def worker(
         "log_level": log_level,
     }
 
-    def run() -> None:
-        from fedbus.worker import daemon  # noqa: PLC0415 - a client command must not load a daemon
-
-        daemon.run(config.load("worker", config_file, os.environ, flags))
-
-    report(run)
+    report(lambda: _become("worker", config_file, flags))

@@ -66,7 +66,7 @@ class DaemonProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FEDBUS_")}
         environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self.settings.items()}
-        arguments = ("-m", "fedbus", self.role, "--data-dir", str(self.directory))
+        arguments = ("-m", f"fedbus.{self.role}", str(self.directory))
         try:
             with self.log_file.open("ab") as log:
                 return await asyncio.create_subprocess_exec(
