@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 REQUEST_TIMEOUT = 5.0
 """Seconds to wait for an answer on the bus."""
 CONNECT_TIMEOUT = 5.0
+STABLE_SECONDS = 5.0
+"""A session that lasted this long was a good one: the next attempt comes at once."""
 PING_INTERVAL = 10
 """Seconds; two unanswered pings end a session, so a half-open link is seen within 20 to 30 seconds."""
 
@@ -268,7 +270,7 @@ class Supervisor:
             if self.restart.is_set():
                 attempt = 0
                 continue
-            if self._clock.monotonic() - began > 30:
+            if self._clock.monotonic() - began > STABLE_SECONDS:
                 attempt = 0
             attempt += 1
             log.warning("bus_session_ended", session=self.name, attempt=attempt, error=_text(self.error))
