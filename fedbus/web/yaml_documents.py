@@ -11,7 +11,7 @@ differs from YAML at large, on purpose:
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import yaml
@@ -43,12 +43,16 @@ _WORDS: dict[str, bool | None] = {
 }
 
 
-class Document(msgspec.Struct, frozen=True):
-    """One document: its place among those of the request, its first line (if text), its content."""
+class Document(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One document: its place among those of the request, its first line (if text), its content.
+
+    `lines` has the line of every value by its path, such as `spec.criteria[0].op`, where asked for.
+    """
 
     index: int
     line: int | None
     value: dict[str, object]
+    lines: Mapping[str, int] = {}
 
 
 class _Refused(Exception):
@@ -64,6 +68,18 @@ def parse(raw: bytes) -> tuple[Document, ...]:
     Raises InvalidInput with a fault for each bad document (with its index and line in the stream),
     TooLarge when the stream is over a limit.
     """
+    found, faults = parse_each(raw)
+    if faults:
+        message = f"{len(faults)} of {len(found) + len(faults)} documents cannot be read"
+        raise InvalidInput(message, tuple(faults))
+    return tuple(found)
+
+
+def parse_each(raw: bytes, *, lines: bool = False) -> tuple[list[Document], list[Fault]]:
+    """Read every document that can be read, and return a fault for each of the others.
+
+    Raises InvalidInput when the stream is no text, TooLarge when it is over a limit.
+    """
     if len(raw) > MAX_BYTES:
         raise TooLarge(f"A YAML stream may have {MAX_BYTES} bytes")
     try:
@@ -74,19 +90,18 @@ def parse(raw: bytes) -> tuple[Document, ...]:
     faults: list[Fault] = []
     index = 0
     for line, part in _parts(text):
+        builder = _Builder(part, line, lines=lines)
         try:
-            value = _Builder(part, line).document()
+            value = builder.document()
             if value is None:
                 continue
-            found.append(Document(index, line, _as_mapping(value, line)))
+            found.append(Document(index, line, _as_mapping(value, line), builder.lines))
         except _Refused as refused:
             faults.append(Fault(refused.field, str(refused), index, refused.line))
         index += 1
         if index > MAX_DOCUMENTS:
             raise TooLarge(f"A request may have {MAX_DOCUMENTS} documents")
-    if faults:
-        raise InvalidInput(f"{len(faults)} of {index} documents cannot be read", tuple(faults))
-    return tuple(found)
+    return found, faults
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:
@@ -132,7 +147,9 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 class _Builder:
     """Builds the plain data of one document from libyaml's events."""
 
-    def __init__(self, text: str, first_line: int) -> None:
+    def __init__(self, text: str, first_line: int, *, lines: bool) -> None:
+        self.lines: dict[str, int] = {}
+        self._wants_lines = lines
         self._first_line = first_line
         self._events = yaml.parse(text, Loader=yaml.CSafeLoader)
 
@@ -157,6 +174,8 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None and not (isinstance(event, ScalarEvent) and tag == "!"):
             raise self._refused(event, path, f"Tags are not accepted: {tag}")
+        if self._wants_lines:
+            self.lines[path] = self._line(event)
         match event:
             case ScalarEvent():
                 return self._scalar(event, path)
@@ -192,8 +211,11 @@ class _Builder:
             raise self._refused(event, path, "The number is out of range") from error
 
     def _refused(self, event: Event, path: str, message: str) -> _Refused:
+        return _Refused(path, message, self._line(event))
+
+    def _line(self, event: Event) -> int:
         mark = event.start_mark
-        return _Refused(path, message, self._first_line + (mark.line if mark is not None else 0))
+        return self._first_line + (mark.line if mark is not None else 0)
 
     def _syntax(self, error: yaml.YAMLError) -> _Refused:
         mark = getattr(error, "problem_mark", None)
