@@ -3,6 +3,7 @@
 import msgspec
 
 from fedbus.cli.exit_codes import ExitCode, of_status
+from fedbus.cli.output import text
 from fedbus.web.problem import Problem
 
 
@@ -30,7 +31,7 @@ def from_answer(status: int, raw: bytes) -> ApiError:
         return ApiError(msgspec.json.decode(raw, type=Problem))
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = raw[:200].decode("utf-8", "replace").strip()
-        return ApiError(_unknown(status, f"HTTP {status}: {text}"))
+        return ApiError(unknown(status, f"HTTP {status}: {text}"))
 
 
 def lines(error: CliError) -> list[str]:
@@ -39,7 +40,8 @@ def lines(error: CliError) -> list[str]:
     if isinstance(error, ApiError):
         problem = error.problem
         said += [
-            f"  {_where(one.document, one.line)}{one.field or '-'}: {one.message}" for one in problem.errors
+            f"  {_where(one.document, one.line)}{text(one.field)}: {text(one.message)}"
+            for one in problem.errors
         ]
         if problem.current_revision is not None:
             said.append(f"  The current revision is {problem.current_revision}")
@@ -60,7 +62,8 @@ def _where(document: int | None, line: int | None) -> str:
     return f"document {document + 1}: " if document is not None else ""
 
 
-def _unknown(status: int, detail: str) -> Problem:
+def unknown(status: int, detail: str) -> Problem:
+    """Make a problem of which no more is known than what went wrong."""
     return Problem(
         type="about:blank",
         title="",

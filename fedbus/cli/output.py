@@ -106,6 +106,9 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
+_RARE_BREAKS = frozenset("\x85\u2028\u2029")
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that YAML 1.2 would read as something else, beside those of YAML 1.1."""
 
@@ -118,8 +121,10 @@ def _quote(dumper: _Dumper, value: str) -> yaml.ScalarNode:
         plain = plain_scalar(value) == value
     except OverflowError:
         plain = False
-    style = None if plain else "'"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else style)
+    style = "|" if "\n" in value else None if plain else "'"
+    if not _RARE_BREAKS.isdisjoint(value):
+        style = '"'  # the only style that escapes them; elsewhere they are read back as other breaks
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _quote)
