@@ -19,12 +19,13 @@ def register(app: typer.Typer) -> None:
 
 async def diff(
     session: Session,
-    file: Annotated[
-        list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML documents; - is standard input.")
-    ],
+    file: policy.FileOption,
+    *,
+    prune: policy.PruneOption = False,
+    allow_empty: policy.AllowEmptyOption = False,
 ) -> None:
     """Show what `policy apply` of these documents would change, field by field; changes nothing."""
-    done = await policy.send(session, file, {"dry_run": "true"})
+    done = await policy.preview(session, file, prune=prune, allow_empty=allow_empty)
     session.emit(done, lambda: _previews(done.get("changes")))
 
 

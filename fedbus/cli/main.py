@@ -19,6 +19,7 @@ from fedbus.cli import (
     summary,
     token,
 )
+from fedbus.cli.exchange import commands as exchange
 from fedbus.cli.exit_codes import HELP
 
 app = typer.Typer(
@@ -66,6 +67,7 @@ summary.register(app)
 app.add_typer(token.app, name="token")
 app.add_typer(cluster.app, name="cluster")
 changes.register(policy.app)
+exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(profile.app, name="profile")
 app.command("demo")(demo.demo)

@@ -7,26 +7,28 @@ from typing import Annotated
 import msgspec
 import typer
 
-from fedbus.cli.client import Api
 from fedbus.cli.errors import ApiError, CliError
+from fedbus.cli.exchange import request
 from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.output import Output, rows, say, to_yaml
+from fedbus.cli.policy_objects import Document, name_of, read
 from fedbus.cli.session import Session, command
 from fedbus.model.policy import KINDS
-from fedbus.web.policy_reads import ADMISSION_STATE, PATHS, SYSTEM_CONFIG
 
 app = typer.Typer(no_args_is_help=True, help="Federated policy.", epilog=f"Kinds: {', '.join(KINDS)}")
 
 KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Such as group or network_rule.")]
+FileOption = Annotated[
+    list[str],
+    typer.Option("--file", "-f", metavar="FILE|DIR", help="YAML documents; - is standard input."),
+]
+PruneOption = Annotated[
+    bool, typer.Option("--prune", help="Delete every federated object that the files do not name.")
+]
+AllowEmptyOption = Annotated[
+    bool, typer.Option("--allow-empty", help="With --prune: no documents at all mean delete everything.")
+]
 CommentOption = Annotated[str, typer.Option(help="Why; kept with the change.")]
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One object as it is shown, and applied again."""
-
-    kind: str
-    spec: dict[str, object]
-    revision: int | None = None
 
 
 @command(app)
@@ -43,7 +45,7 @@ async def get(
     kind = kind_named(kind)
     found = await read(session.api, kind, scope)
     if name:
-        found = [one for one in found if _name(one) == name]
+        found = [one for one in found if name_of(one) == name]
         if not found:
             raise CliError(f"There is no {kind} {name!r} in scope {scope}", code=ExitCode.NOT_FOUND)
     shown = found if revisions else [msgspec.structs.replace(one, revision=None) for one in found]
@@ -56,18 +58,60 @@ async def get(
 @command(app)
 async def apply(
     session: Session,
-    file: Annotated[
-        list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML documents; - is standard input.")
-    ],
+    file: FileOption,
+    *,
+    prune: PruneOption = False,
+    allow_empty: AllowEmptyOption = False,
     comment: CommentOption = "",
     idempotency_key: Annotated[
         str, typer.Option(help="To ask again about a change of unknown outcome.")
     ] = "",
 ) -> None:
-    """Apply documents as one change: all of them, or none."""
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-    done = await send(session, file, {"comment": comment} if comment else None, headers)
+    """Apply documents as one change: all of them, or none.
+
+    Of a directory every policy file below it counts, NeuVector's too, and the order of rules in it is
+    the order in which they match. With --prune the federation becomes what the files say.
+    """
+    if prune or _has_directory(file):
+        if idempotency_key:
+            remedy = "Apply it again: what has been done changes nothing then"
+            raise CliError("A directory takes no --idempotency-key", remedy=remedy, code=ExitCode.USAGE)
+        done = await send_tree(session, file, comment=comment, prune=prune, allow_empty=allow_empty)
+    else:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+        done = await send(session, file, {"comment": comment} if comment else None, headers)
     session.emit(done, lambda: show_changes(done))
+
+
+async def preview(
+    session: Session, files: list[str], *, prune: bool = False, allow_empty: bool = False
+) -> dict[str, object]:
+    """Return what applying files or directories would change."""
+    if prune or _has_directory(files):
+        return await send_tree(session, files, dry_run=True, prune=prune, allow_empty=allow_empty)
+    return await send(session, files, {"dry_run": "true"})
+
+
+def _has_directory(files: list[str]) -> bool:
+    return any(Path(name).is_dir() for name in files)
+
+
+async def send_tree(
+    session: Session,
+    files: list[str],
+    *,
+    comment: str = "",
+    dry_run: bool = False,
+    prune: bool = False,
+    allow_empty: bool = False,
+) -> dict[str, object]:
+    """Send what all files and directories say as one request; notes go to standard error."""
+    batch = request.load(files)
+    done = await request.send(
+        session.api, batch, comment=comment, dry_run=dry_run, prune=prune, allow_empty=allow_empty
+    )
+    request.say_remarks(batch)
+    return done
 
 
 async def send(
@@ -131,38 +175,6 @@ def _identity(kind: str, name: str) -> dict[str, object]:
     return {field: name} if field else {}
 
 
-async def read(api: Api, kind: str, scope: str) -> list[Document]:
-    """Return every object of a kind, from whichever path NeuVector has it on. Raises CliError."""
-    if kind == "admission_state":
-        try:
-            answer = await api.get(ADMISSION_STATE, scope=scope)
-        except ApiError as error:
-            if error.code is ExitCode.NOT_FOUND:
-                return []
-            raise
-        return _documents(kind, [answer.get("state")], {})
-    if kind == "webhook":
-        config = (await api.get(SYSTEM_CONFIG, scope=scope)).get("fed_config" if scope == "fed" else "config")
-        section = config if isinstance(config, dict) else {}
-        return _documents(kind, section.get("webhooks"), section.get("revisions"))
-    answer = await api.get(PATHS[kind].list_path, scope=scope)
-    return _documents(kind, answer.get(PATHS[kind].list_key), answer.get("revisions"))
-
-
-def _documents(kind: str, found: object, revisions: object) -> list[Document]:
-    known = revisions if isinstance(revisions, dict) else {}
-    documents = (
-        [Document(kind=kind, spec=spec) for spec in found or [] if isinstance(spec, dict)]
-        if isinstance(found, list)
-        else []
-    )
-    return [msgspec.structs.replace(one, revision=known.get(_name(one))) for one in documents]
-
-
-def _name(document: Document) -> str:
-    return str(document.spec.get(KINDS[document.kind].identity, "default"))
-
-
 def _table(found: list[Document]) -> None:
     hidden = {"cfg_type", "rank", "comment", KINDS[found[0].kind].identity} if found else set()
     columns = [
@@ -173,7 +185,7 @@ def _table(found: list[Document]) -> None:
     ]
     records = [
         {
-            "name": _name(one),
+            "name": name_of(one),
             "revision": one.revision,
             "spec": {
                 key: value
@@ -197,7 +209,8 @@ def show_changes(done: dict[str, object]) -> None:
         ("REVISION", lambda change: change.get("revision")),
     ]
     rows(columns, changes if isinstance(changes, list) else [], empty="Nothing to change")
-    say(f"Version {done.get('version')}, changeset {done.get('changeset')}")
+    if "version" in done:
+        say(f"Version {done['version']}, changeset {done.get('changeset')}")
 
 
 def _text(name: str) -> str:

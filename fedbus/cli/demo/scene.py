@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fedbus.cli import policy
 from fedbus.cli.demo.fleet import WORKERS, Fleet, Member, Worker, together
 from fedbus.cli.errors import CliError
+from fedbus.cli.policy_objects import Document, read
 from fedbus.cli.session import write_new
 from fedbus.model.policy import KINDS
 
@@ -89,9 +89,9 @@ async def publish_and_wait(scene: Scene, stream: bytes, *without: str) -> Publis
     return Published(changed.version, changed.changes, took)
 
 
-async def federated_policy(member: Member) -> dict[str, list[policy.Document]]:
+async def federated_policy(member: Member) -> dict[str, list[Document]]:
     """Read every federated object of every kind, with revisions, over REST."""
-    return {kind: await policy.read(member.api, kind, "fed") for kind in KINDS}
+    return {kind: await read(member.api, kind, "fed") for kind in KINDS}
 
 
 async def membership(member: Member) -> dict[str, object]:

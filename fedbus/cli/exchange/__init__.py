@@ -1,0 +1,1 @@
+"""Policy in and out of files: `policy import`, `policy export`, and directories in `policy apply`."""

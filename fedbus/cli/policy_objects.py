@@ -1,0 +1,50 @@
+"""Policy objects as the REST API has them, each on the path that NeuVector has its kind on."""
+
+import msgspec
+
+from fedbus.cli.client import Api
+from fedbus.cli.errors import ApiError
+from fedbus.cli.exit_codes import ExitCode
+from fedbus.model.policy import KINDS
+from fedbus.web.policy_reads import ADMISSION_STATE, PATHS, SYSTEM_CONFIG
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One object as it is shown, and applied again."""
+
+    kind: str
+    spec: dict[str, object]
+    revision: int | None = None
+
+
+async def read(api: Api, kind: str, scope: str) -> list[Document]:
+    """Return every object of a kind, from whichever path NeuVector has it on. Raises CliError."""
+    if kind == "admission_state":
+        try:
+            answer = await api.get(ADMISSION_STATE, scope=scope)
+        except ApiError as error:
+            if error.code is ExitCode.NOT_FOUND:
+                return []
+            raise
+        return _documents(kind, [answer.get("state")], {})
+    if kind == "webhook":
+        config = (await api.get(SYSTEM_CONFIG, scope=scope)).get("fed_config" if scope == "fed" else "config")
+        section = config if isinstance(config, dict) else {}
+        return _documents(kind, section.get("webhooks"), section.get("revisions"))
+    answer = await api.get(PATHS[kind].list_path, scope=scope)
+    return _documents(kind, answer.get(PATHS[kind].list_key), answer.get("revisions"))
+
+
+def _documents(kind: str, found: object, revisions: object) -> list[Document]:
+    known = revisions if isinstance(revisions, dict) else {}
+    documents = (
+        [Document(kind=kind, spec=spec) for spec in found or [] if isinstance(spec, dict)]
+        if isinstance(found, list)
+        else []
+    )
+    return [msgspec.structs.replace(one, revision=known.get(name_of(one))) for one in documents]
+
+
+def name_of(document: Document) -> str:
+    """Return the name of an object within its kind."""
+    return str(document.spec.get(KINDS[document.kind].identity, "default"))
