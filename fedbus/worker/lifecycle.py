@@ -147,7 +147,7 @@ class Worker:
         while not stop.is_set():
             self._changed.clear()
             if self.membership is None or not self.membership.joined:
-                await first(stop.wait(), self._changed.wait())
+                await self._stand_alone(stop)
                 continue
             end = asyncio.Event()
             self.active = ActiveMembership(
@@ -164,6 +164,22 @@ class Worker:
                 end.set()
             self.active = None
 
+    async def _stand_alone(self, stop: asyncio.Event) -> None:
+        """Wait for a membership; what an ended one left goes once more.
+
+        An event that was in hand when the membership ended was folded behind the purge.
+        """
+        attempt = 0
+        while self.membership is not None and not stop.is_set():
+            attempt += 1
+            try:
+                await self.database.write(_purge)
+                break
+            except Unavailable as error:
+                log.warning("purge_failed", error=error.message)
+                await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
+        await first(stop.wait(), self._changed.wait())
+
     async def join_at_start(self, stop: asyncio.Event) -> None:
         """Join with the configured token file, if this cluster never joined; retried until it is told no."""
         file, attempt = self.settings.join_token_file, 0
@@ -171,7 +187,9 @@ class Worker:
             attempt += 1
             server = RestInfo(server=self.settings.join_server, port=self.settings.join_port)
             try:
-                await self.join(file.read_text(), Joining(name=self.settings.join_name), server)
+                await self.join(
+                    file.read_text(errors="replace"), Joining(name=self.settings.join_name), server
+                )
             except (Unavailable, OSError) as error:
                 log.warning("join_failed", error=str(error))
                 await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
