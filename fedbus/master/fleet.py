@@ -12,6 +12,7 @@ from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest, summary
 from fedbus.core.summary import Head, Heard
+from fedbus.errors import NotFound
 from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
@@ -97,16 +98,22 @@ class Fleet:
                 log.warning("heartbeat_refused", subject=message.subject, error=str(error))
                 continue
             if cluster_id in self._clusters:
-                if cluster_id not in self._heard:
+                now, monotonic = self._clock.now(), self._clock.monotonic()
+                if not self._awaited(cluster_id, monotonic):
                     self._changed.set()  # one deadline more
-                now = self._clock.now()
                 self._heard[cluster_id] = Heard(
                     heartbeat=heartbeat,
-                    monotonic=self._clock.monotonic(),
+                    monotonic=monotonic,
                     at=now,
                     skew=heartbeat.sent_at - now,
                 )
                 self._publish(cluster_id)
+
+    def _awaited(self, cluster_id: str, monotonic: float) -> bool:
+        """Tell whether `watch` has a deadline for a cluster: none for one that is new, or was offline."""
+        heard = self._heard.get(cluster_id)
+        interval = self._configuration.heartbeat_interval
+        return heard is not None and summary.next_change(monotonic - heard.monotonic, interval) is not None
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Publish a row when silence or a new head changes it: wait for the next deadline, no longer."""
@@ -131,8 +138,10 @@ class Fleet:
             await first(stop.wait(), timeout=COALESCE_SECONDS)
 
     def row(self, cluster_id: str) -> SummaryRow:
-        """Return the row of one cluster as it is now. Raises KeyError for one never seen."""
-        cluster = self._clusters[cluster_id]
+        """Return the row of one cluster as it is now. Raises NotFound for one never seen."""
+        cluster = self._clusters.get(cluster_id)
+        if cluster is None:
+            raise NotFound(f"there is no cluster {cluster_id!r}", code="CLUSTER_UNKNOWN")
         heard = self._heard.get(cluster_id)
         scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster_id))
         known = self._links.get(cluster_id, Link(state="never", since=cluster.joined_at))
