@@ -15,7 +15,6 @@ from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback, described
 from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
-from fedbus.runtime import first
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web.app import new_app
@@ -166,7 +165,6 @@ class Handlers:
             await self._fed.configuration.change(changes, revision, _asked(request, ""))
         if body.name or body.master_rest_info != RestInfo() or body.rest_info != RestInfo():
             await self._master.readdress(body.name, body.master_rest_info, body.rest_info)
-            await first(self._fed.ready.wait(), timeout=10.0)
         return self._config_now()
 
     def _config_now(self) -> web.Response:

@@ -23,7 +23,7 @@ from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import Committed, Ledger, record
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
-from fedbus.master.recovery import Recovery
+from fedbus.master.recovery import Recovery, known_epoch
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
@@ -189,6 +189,13 @@ class ActiveFederation:
         self._renew_certificate()
         async with self.server:
             await serve(services | {"bus": self.server.run, "certificate": self._keep_certificate}, stop)
+
+    async def remember(self) -> None:
+        """Take from the store what can be shown while the bus is away. Raises Unavailable."""
+        await self.recovery.inspect()
+        self.ledger.epoch = self.fleet.epoch = await self._database.read(known_epoch)
+        await self.configuration.load()
+        await self.fleet.load(await self.members.clusters())
 
     def _renew_certificate(self) -> bool:
         hosts = certificate_hosts(self.federation.bus.server, self._settings.bus_host)

@@ -24,7 +24,7 @@ from fedbus.web.sse import Hub
 log = structlog.get_logger(__name__)
 
 START_SECONDS = 30.0
-"""How long promote waits for the bus and the first comparison."""
+"""How long promote and a change of address wait for the bus and the first comparison."""
 
 
 class Master:
@@ -124,6 +124,8 @@ class Master:
             )
             msgspec.structs.replace(promotion, federation=changed).save(self._promotion_file)
             await self._begin_again()
+            self._settled.clear()
+            await first(self._settled.wait(), timeout=START_SECONDS)
             return changed
 
     async def demote(self, actor: str) -> None:
@@ -170,7 +172,11 @@ class Master:
     async def _serve(self, stop: asyncio.Event) -> None:
         end = asyncio.Event()
         try:
-            self.active = self._load()
+            active = self._load()
+            await active.remember()
+            if self._again.is_set():
+                return  # dissolved meanwhile
+            self.active = active
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(self.active.run(end), name="federation")
                 await first(

@@ -47,7 +47,7 @@ class Recovery:
 
     async def run(self, connection: Connection) -> bool:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
-        await self._inspect()
+        await self.inspect()
         await topology.ensure(connection, self._replicas)
         info = await topology.info(connection, topology.POLICY)
         created = info.created if info else ""
@@ -59,7 +59,7 @@ class Recovery:
         if forgotten and stream:
             await self._recall(connection)
         await self._database.write(lambda tx: self._take(tx, result))
-        self._ledger.epoch = await self._database.read(_epoch)
+        self._ledger.epoch = await self._database.read(known_epoch)
         self._ledger.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
         if rewrite := bool(result.lost or replaced or self._unreadable):
@@ -74,7 +74,7 @@ class Recovery:
             log.warning("store_repaired", objects=len(result.fold))
         return rewrite
 
-    async def _inspect(self) -> None:
+    async def inspect(self) -> None:
         """Drop what the store holds and we did not sign, at start and when somebody wrote to its file."""
         if self._inspected and not await self._database.altered():
             return
@@ -206,7 +206,8 @@ def _identity_and_head(tx: Transaction) -> tuple[str, int]:
     return tx.meta(_IDENTITY), max((s.seq for s in tx.scopes().values()), default=0)
 
 
-def _epoch(tx: Transaction) -> int:
+def known_epoch(tx: Transaction) -> int:
+    """Return the newest epoch that the store knows of."""
     return max(1, int(tx.meta("epoch") or 0), *(s.epoch for s in tx.scopes().values()))
 
 
