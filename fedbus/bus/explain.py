@@ -68,5 +68,5 @@ def _of_type(cause: BaseException) -> str:
 
 
 def _plaintext(error: ssl.SSLError) -> bool:
-    said = f"{error.reason or ''} {error}".upper().replace(" ", "_")
+    said = str(error).upper().replace(" ", "_")
     return any(word in said for word in _NO_TLS)

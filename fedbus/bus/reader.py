@@ -24,6 +24,8 @@ _SILENCE = 5.0
 """Seconds without a message or a heartbeat after which the session is given up."""
 _CONSUMER_NOT_FOUND = 10014
 _STREAM_NOT_FOUND = 10059
+_NO_JETSTREAM = (10035, 10039, 10076)
+"""Off for the server, for the account, or for the user."""
 _NANO = 1_000_000_000
 
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
@@ -177,5 +179,8 @@ class Reader:
 
 
 def _refusal(error: _ApiError, what: str) -> FedbusError:
-    code = "STREAM_MISSING" if error.err_code == _STREAM_NOT_FOUND else "CONSUMER_REFUSED"
+    if error.err_code in _NO_JETSTREAM:
+        code = "JETSTREAM_OFF"
+    else:
+        code = "STREAM_MISSING" if error.err_code == _STREAM_NOT_FOUND else "CONSUMER_REFUSED"
     return connectivity.error(code, f"{what}: {error.description}")

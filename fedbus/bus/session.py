@@ -69,7 +69,7 @@ class Connection:
         self.reason: FedbusError | None = None
         self._nc = Client()
         self.denied: set[str] = set()
-        """Subjects that the server did not let this session use; the first hundred."""
+        """Subjects that the server did not let this session use, in lower case; the first hundred."""
         self._asking: dict[asyncio.Future[nats.aio.msg.Msg], str] = {}
 
     async def open(self, endpoint: Endpoint, credentials: Credentials) -> None:
@@ -120,11 +120,11 @@ class Connection:
     def _on_denied(self, what: str, subject: str) -> None:
         """Note what the server forbids, and end the requests that would wait for an answer in vain."""
         if len(self.denied) < _MAX_DENIED:
-            self.denied.add(subject)
+            self.denied.add(subject.lower())  # nats-py lowers what the server says
         why = connectivity.error("PERMISSION_DENIED", f"the bus does not allow {what} to {subject}")
         log.warning("bus_denied", connection=self.name, **connectivity.facts(why))
         for asking, asked in self._asking.items():
-            if asked == subject:
+            if asked.lower() == subject.lower():
                 asking.cancel()
 
     @property
@@ -171,7 +171,7 @@ class Connection:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            if subject in self.denied and not self.closed.is_set():
+            if subject.lower() in self.denied and not self.closed.is_set():
                 denied = f"the bus does not allow publish to {subject}"
                 raise connectivity.error("PERMISSION_DENIED", denied) from None
             ended = f"the session ended before {subject} was answered"

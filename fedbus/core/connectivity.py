@@ -81,6 +81,9 @@ TABLE: Mapping[str, Cause] = {
     "TOKEN_WRONG_CLUSTER": Cause(
         Step.TOKEN, "join under that name, or ask for a token for this cluster", refused=True
     ),
+    "CLUSTER_NAME_TAKEN": Cause(
+        Step.TOKEN, "choose another name, or remove the other cluster on the master", refused=True
+    ),
     "NAME_UNRESOLVED": Cause(Step.NAME, "check the name and the resolver, or join with --server ADDRESS"),
     "TCP_REFUSED": Cause(Step.TCP, _START),
     "TCP_TIMEOUT": Cause(Step.TCP, f"{_START}: a firewall may drop what is sent there"),

@@ -405,16 +405,14 @@ def _check_admission(tx: Transaction, token: Token, request: JoinRequest, master
     names.check_cluster(request.name)
     names.check_labels(request.labels)
     if token.cluster_name and token.cluster_name != request.name:
-        raise Refused(
+        raise connectivity.refused(
+            "TOKEN_WRONG_CLUSTER",
             f"the join token is for the cluster {token.cluster_name!r}, not {request.name!r}",
-            code="TOKEN_WRONG_CLUSTER",
-            remedy="join under that name, or ask for a token for this cluster",
         )
     _check_versions(request)
     taken = {c.name for c in _all(tx) if c.state == "joined"} | {master}
     if request.name in taken:
-        raise Refused(
+        raise connectivity.refused(
+            "CLUSTER_NAME_TAKEN",
             f"another cluster with the name {request.name!r} already exists in the federation",
-            code="CLUSTER_NAME_TAKEN",
-            remedy="choose another name, or remove the other cluster on the master",
         )
