@@ -36,7 +36,10 @@ def doctor(
     *,
     data_dir: Annotated[Path | None, typer.Option(help="The daemon's directory on this machine.")] = None,
     config_file: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The daemon's TOML file.")
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", envvar=config.CONFIG_FILE, help="The daemon's TOML file."
+        ),
     ] = None,
     token_file: Annotated[
         str, typer.Option(metavar="FILE", help="Test a join with this token; - reads standard input.")

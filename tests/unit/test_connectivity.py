@@ -40,6 +40,15 @@ def test_exit_codes_are_one_a_step_documented_and_not_those_of_other_commands() 
     assert all(f"{int(step)} {step.title}" in EXIT_CODES for step in Step)
 
 
+def test_the_readme_has_every_code_beside_its_exit_code() -> None:
+    readme = (SOURCE.parent / "README.md").read_text()
+    rows = {int(row[1]): row[0] for row in re.finditer(r"^\| (\d\d) \|.*$", readme, re.MULTILINE)}
+
+    missing = [code for code, cause in TABLE.items() if f"`{code}`" not in rows[int(cause.step)]]
+
+    assert missing == []
+
+
 def test_a_code_says_whether_the_other_side_refused_or_is_away() -> None:
     assert isinstance(connectivity.error("TLS_UNTRUSTED", "x"), Refused)
     assert isinstance(connectivity.error("TCP_REFUSED", "x"), Unavailable)
