@@ -39,6 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The least severe log line that is written."""
     heartbeat_interval: Seconds = 10.0
     """Seconds between heartbeats; on a master, what it tells its workers."""
+    metrics_open: bool = False
+    """Whether anybody who reaches the REST port may read /metrics without a key."""
+    tracing_endpoint: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
+    """The OTLP collector for traces (`http://host:4318`); empty traces nothing."""
+    min_free_mb: Annotated[int, Meta(ge=0)] = 256
+    """Megabytes that should be free where the data directory is; below it `fedbus doctor` says so."""
 
 
 class MasterSettings(Settings, frozen=True, kw_only=True):
@@ -105,7 +111,7 @@ def load(
     """
     struct = _KINDS[kind]
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    values: dict[str, object] = {"data_dir": _default_data_dir(kind, environ)}
+    values: dict[str, object] = {"data_dir": default_data_dir(kind, environ)}
     faults: list[str] = []
     for name, value in _read_file(path).items():
         if name in fields:
@@ -136,6 +142,12 @@ def main(kind: Literal["master", "worker"], run: Callable[[Any], None]) -> int:
         print(f"Error: {error.message}", *filter(None, [error.remedy]), sep="\n  ", file=sys.stderr)  # noqa: T201
         return 2 if isinstance(error, ConfigError) else 1
     return 0
+
+
+def named_data_dir(path: Path | None) -> str:
+    """Return the data directory that a configuration file names; empty if none. Raises ConfigError."""
+    named = _read_file(path).get("data_dir", "")
+    return named if isinstance(named, str) else ""
 
 
 def _read_file(path: Path | None) -> dict[str, object]:
@@ -179,6 +191,7 @@ def _as_path(kind: type, value: object) -> Path:
     return Path(value).expanduser()
 
 
-def _default_data_dir(kind: str, environ: Mapping[str, str]) -> Path:
+def default_data_dir(kind: str, environ: Mapping[str, str]) -> Path:
+    """Return where a daemon keeps everything unless it is told otherwise."""
     state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '')}/.local/state"
     return Path(state) / "fedbus" / kind

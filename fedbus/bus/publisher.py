@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from fedbus import tracing
 from fedbus.bus.session import Connection, Message
 from fedbus.bus.topology import POLICY
 from fedbus.core import backoff
@@ -56,11 +57,13 @@ async def publish(
     deadline: float,
     *,
     tag: str = "",
+    trace: str = "",
 ) -> list[int]:
     """Publish a changeset and return the stream sequence of each event.
 
     `expected` has the last sequence of each event's subject, 0 for a new subject; `deadline` is on the
-    monotonic clock; `tag` makes the message ids of a deliberate repetition new. Raises Unavailable when
+    monotonic clock; `tag` makes the message ids of a deliberate repetition new; `trace` is the unsigned
+    `traceparent` the events carry. Raises Unavailable when
     nothing was sent, OutcomeUnknown when something may have been, SequenceMismatch and TooLarge when the
     bus refused it.
     """
@@ -70,7 +73,7 @@ async def publish(
         try:
             live = connection()
             sent = True
-            return await _attempt(live, events, expected, f"{tag}.{attempt}")
+            return await _attempt(live, events, expected, f"{tag}.{attempt}", trace)
         except (SequenceMismatch, TooLarge):
             raise
         except FedbusError as error:
@@ -85,17 +88,22 @@ async def publish(
 
 
 async def _attempt(
-    connection: Connection, events: Sequence[Event], expected: Sequence[int], tag: str
+    connection: Connection, events: Sequence[Event], expected: Sequence[int], tag: str, trace: str
 ) -> list[int]:
     last = len(events)
     batch = f"{events[0].id}{tag}"  # a batch left half sent keeps its id
     repetition = tag.rpartition(".")[0]
+    traced = {tracing.HEADER: trace} if trace else {}
     for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
-        headers = event.headers() | {
-            "Nats-Msg-Id": event.id + repetition,
-            "Nats-Expected-Stream": POLICY,
-            "Nats-Expected-Last-Subject-Sequence": str(before),
-        }
+        headers = (
+            event.headers()
+            | traced
+            | {
+                "Nats-Msg-Id": event.id + repetition,
+                "Nats-Expected-Stream": POLICY,
+                "Nats-Expected-Last-Subject-Sequence": str(before),
+            }
+        )
         if last > 1:
             headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number == last:

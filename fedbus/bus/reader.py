@@ -12,7 +12,8 @@ from contextlib import aclosing
 import msgspec
 
 from fedbus.bus.session import Connection, Message
-from fedbus.errors import Unavailable
+from fedbus.core import connectivity
+from fedbus.errors import FedbusError, Unavailable
 from fedbus.model import subjects
 
 BATCH = 500
@@ -23,6 +24,9 @@ _HEARTBEAT = 2.0
 _SILENCE = 5.0
 """Seconds without a message or a heartbeat after which the session is given up."""
 _CONSUMER_NOT_FOUND = 10014
+_STREAM_NOT_FOUND = 10059
+_NO_JETSTREAM = (10035, 10039, 10076)
+"""Off for the server, for the account, or for the user."""
 _NANO = 1_000_000_000
 
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
@@ -96,19 +100,20 @@ class Reader:
         )
         created = msgspec.json.decode(answer.data, type=_Created)
         if created.error is not None:
-            raise Unavailable(
-                f"the bus did not make the consumer: {created.error.description}", code="CONSUMER_REFUSED"
-            )
+            raise _refusal(created.error, "the bus did not make the consumer")
         return created.num_pending
 
     async def detach(self) -> None:
         """Delete the consumer if there is one. Raises Unavailable."""
-        answer = await self._connection.request(f"{self._api}.DELETE.{self._stream}.{self._consumer}")
+        try:
+            answer = await self._connection.request(f"{self._api}.DELETE.{self._stream}.{self._consumer}")
+        except Unavailable as error:
+            if error.code != "BUS_NO_RESPONDERS":
+                raise
+            raise connectivity.error("JETSTREAM_OFF", "the bus has no JetStream for us") from error
         status = msgspec.json.decode(answer.data, type=_Status)
         if status.error is not None and status.error.err_code != _CONSUMER_NOT_FOUND:
-            raise Unavailable(
-                f"the bus did not delete the consumer: {status.error.description}", code="CONSUMER_REFUSED"
-            )
+            raise _refusal(status.error, "the bus did not delete the consumer")
 
     async def run(self, handle: Handle, *, idle: bool = False) -> None:
         """Hand batches to `handle` for ever, in stream order, and acknowledge each when it returns.
@@ -160,7 +165,7 @@ class Reader:
             async with asyncio.timeout(_SILENCE):
                 await self._arrived.wait()
         except TimeoutError as error:
-            raise Unavailable("the consumer fell silent", code="CONSUMER_SILENT") from error
+            raise connectivity.error("CONSUMER_SILENT", "the consumer fell silent") from error
         self._arrived.clear()
         arrived, self._buffer = self._buffer, []
         messages, self._idle = [], False
@@ -179,5 +184,13 @@ class Reader:
         why = message.headers.get("Description", "")
         natural = status in ("404", "408") or (status == "409" and ("Batch" in why or "MaxBytes" in why))
         if not natural:
-            raise Unavailable(f"the consumer is gone: {status} {why}", code="CONSUMER_GONE")
+            raise connectivity.error("CONSUMER_GONE", f"the consumer is gone: {status} {why}")
         self._wanted -= int(message.headers.get("Nats-Pending-Messages", "0"))
+
+
+def _refusal(error: _ApiError, what: str) -> FedbusError:
+    if error.err_code in _NO_JETSTREAM:
+        code = "JETSTREAM_OFF"
+    else:
+        code = "STREAM_MISSING" if error.err_code == _STREAM_NOT_FOUND else "CONSUMER_REFUSED"
+    return connectivity.error(code, f"{what}: {error.description}")

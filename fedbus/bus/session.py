@@ -7,7 +7,7 @@ session is a new `connect`, TLS first, and a server that says no is told apart f
 
 import asyncio
 import base64
-import ssl
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -17,9 +17,11 @@ import nats.aio.subscription
 import nats.errors
 import structlog
 
+from fedbus import metrics
 from fedbus.bus.client import Client
-from fedbus.core import backoff
-from fedbus.errors import FedbusError, Refused, Unavailable, only
+from fedbus.bus.explain import explain
+from fedbus.core import backoff, connectivity
+from fedbus.errors import FedbusError, Refused, only
 from fedbus.pki.ca import client_context
 from fedbus.pki.credentials import Credentials
 from fedbus.runtime import Clock, first
@@ -31,6 +33,8 @@ REQUEST_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 5.0
 STABLE_SECONDS = 5.0
 """A session that lasted this long was a good one: the next attempt comes at once."""
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+_MAX_DENIED = 100
 PING_INTERVAL = 10
 """Seconds; two unanswered pings end a session, so a half-open link is seen within 20 to 30 seconds."""
 
@@ -64,7 +68,9 @@ class Connection:
         self.closed = asyncio.Event()
         self.reason: FedbusError | None = None
         self._nc = Client()
-        self._asking: set[asyncio.Future[nats.aio.msg.Msg]] = set()
+        self.denied: set[str] = set()
+        """Subjects that the server did not let this session use, in lower case; the first hundred."""
+        self._asking: dict[asyncio.Future[nats.aio.msg.Msg], str] = {}
 
     async def open(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """Connect once. Raises Unavailable when nobody answers, Refused when the server says no."""
@@ -87,11 +93,11 @@ class Connection:
             )
         except Exception as error:
             # nats-py, ssl and asyncio raise a dozen types here: one table says what each one means.
-            raise _explain(error, endpoint) from error
+            raise explain(error, ", ".join(endpoint.servers)) from error
         if not self._nc.is_connected:
             # Authentication took over two seconds: nats-py returns a dead client without an error.
             await self.close()
-            raise Unavailable("the bus did not finish the login in time", code="BUS_UNREACHABLE")
+            raise connectivity.error("BUS_UNREACHABLE", "the bus did not finish the login in time")
 
     async def close(self) -> None:
         """Close; nothing is flushed that was not awaited."""
@@ -100,12 +106,42 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error).lower()
-        if "authentication" in text or ("authorization" in text and "permissions" not in text):
-            self.reason = Refused(f"the bus ended the session: {error}", code="BUS_UNAUTHORIZED")
+        if (found := _DENIED.search(str(error))) is not None:
+            self._on_denied(found[1].lower(), found[2])
+        elif "authentication" in text or ("authorization" in text and "permissions" not in text):
+            self.reason = connectivity.error("BUS_UNAUTHORIZED", f"the bus ended the session: {error}")
         elif isinstance(error, nats.errors.Error | OSError):
-            log.info("bus_error", connection=self.name, error=str(error) or type(error).__name__)
+            # While it connects the error is raised as well, and told with its code.
+            level = log.info if self._nc.is_connected else log.debug
+            level("bus_error", connection=self.name, error=str(error) or type(error).__name__)
         else:
             log.error("handler_failed", connection=self.name, exc_info=error)
+
+    def _on_denied(self, what: str, subject: str) -> None:
+        """Note what the server forbids, and end the requests that would wait for an answer in vain."""
+        if len(self.denied) < _MAX_DENIED:
+            self.denied.add(subject.lower())  # nats-py lowers what the server says
+        why = connectivity.error("PERMISSION_DENIED", f"the bus does not allow {what} to {subject}")
+        log.warning("bus_denied", connection=self.name, **connectivity.facts(why))
+        for asking, asked in self._asking.items():
+            if asked.lower() == subject.lower():
+                asking.cancel()
+
+    @property
+    def server_version(self) -> str:
+        """What the server says it runs, as `2.15.1`; as it is where it says something else."""
+        version = self._nc.connected_server_version
+        try:
+            return f"{version.major}.{version.minor}.{version.patch}"
+        except ValueError:
+            return str(version)
+
+    async def flush(self) -> None:
+        """Wait until the server has dealt with all that was sent. Raises Unavailable."""
+        try:
+            await self._nc.flush(timeout=int(CONNECT_TIMEOUT))
+        except (TimeoutError, nats.errors.Error, OSError) as error:
+            raise _ended(error) from error
 
     async def _on_closed(self) -> None:
         self.closed.set()
@@ -123,27 +159,30 @@ class Connection:
         """Send and wait for one answer.
 
         Raises Unavailable: BUS_UNREACHABLE when the session is over, BUS_NO_RESPONDERS when nobody
-        listens, BUS_TIMEOUT when the outcome is unknown.
+        listens, BUS_TIMEOUT when the outcome is unknown; Refused: PERMISSION_DENIED.
         """
         request = self._nc.request(subject, data, timeout=timeout, headers=dict(headers or {}) or None)
         asking = asyncio.ensure_future(request)  # noqa: TID251 - awaited right below
-        self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+        self._asking[asking] = subject
+        asking.add_done_callback(lambda done: self._asking.pop(done, None))
         try:
             reply = await asking
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise Unavailable(
-                f"the session ended before {subject} was answered", code="BUS_UNREACHABLE"
-            ) from None
+            if subject.lower() in self.denied and not self.closed.is_set():
+                denied = f"the bus does not allow publish to {subject}"
+                raise connectivity.error("PERMISSION_DENIED", denied) from None
+            ended = f"the session ended before {subject} was answered"
+            raise connectivity.error("BUS_UNREACHABLE", ended) from None
         except nats.errors.NoRespondersError as error:
-            raise Unavailable(f"nobody answers on {subject}", code="BUS_NO_RESPONDERS") from error
+            raise connectivity.error("BUS_NO_RESPONDERS", f"nobody answers on {subject}") from error
         except (TimeoutError, nats.errors.TimeoutError) as error:
-            raise Unavailable(f"no answer on {subject} within {timeout} s", code="BUS_TIMEOUT") from error
+            late = f"no answer on {subject} within {timeout} s"
+            raise connectivity.error("BUS_TIMEOUT", late) from error
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"the session ended: {error}", code="BUS_UNREACHABLE") from error
+            raise _ended(error) from error
         return _message(reply)
 
     async def publish(
@@ -153,7 +192,7 @@ class Connection:
         try:
             await self._nc.publish(subject, data, reply=reply, headers=dict(headers or {}) or None)
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"the session ended: {error}", code="BUS_UNREACHABLE") from error
+            raise _ended(error) from error
 
     @asynccontextmanager
     async def subscription(self, subject: str, handler: Handler, *, limit: int = 0) -> AsyncIterator[None]:
@@ -171,7 +210,7 @@ class Connection:
                 subject, cb=deliver, pending_msgs_limit=limit or -1, pending_bytes_limit=-1
             )
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"the session ended: {error}", code="BUS_UNREACHABLE") from error
+            raise _ended(error) from error
         try:
             yield
         finally:
@@ -193,29 +232,8 @@ def _message(raw: nats.aio.msg.Msg) -> Message:
     return Message(raw.subject, raw.reply, raw.headers or {}, raw.data, seq, pending)
 
 
-def _explain(error: Exception, endpoint: Endpoint) -> FedbusError:
-    where = ", ".join(endpoint.servers)
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 8:
-        causes.append(cause)
-    if any(isinstance(c, ssl.SSLError) for c in causes):
-        return Refused(
-            f"the server at {where} did not prove that it is the federation's bus: {error}",
-            code="TLS_UNTRUSTED",
-            remedy="check the address; if the master was set up anew, join again with a new token",
-        )
-    text = str(error).lower()
-    if (
-        isinstance(error, nats.errors.AuthorizationError)
-        or "authorization" in text
-        or "authentication" in text
-    ):
-        return Refused(f"the bus at {where} refused the credentials", code="BUS_UNAUTHORIZED")
-    return Unavailable(
-        f"no bus answers at {where}: {str(error) or type(error).__name__}",
-        code="BUS_UNREACHABLE",
-        remedy="check that the master runs and that its federation port is reachable from here",
-    )
+def _ended(error: Exception) -> FedbusError:
+    return connectivity.error("BUS_UNREACHABLE", f"the session ended: {str(error) or type(error).__name__}")
 
 
 @asynccontextmanager
@@ -273,15 +291,21 @@ class Supervisor:
             if self._clock.monotonic() - began > STABLE_SECONDS:
                 attempt = 0
             attempt += 1
-            log.warning("bus_session_ended", session=self.name, attempt=attempt, error=_text(self.error))
+            self._tell_ended(attempt)
             if isinstance(self.error, Refused) and self._on_refused is not None:
                 await self._on_refused(self.error)
             pause = backoff.delay(attempt, self._clock.jitter())
             await first(stop.wait(), self.restart.wait(), timeout=pause)
 
+    def _tell_ended(self, attempt: int) -> None:
+        why = connectivity.facts(self.error) if self.error else {"code": "CLOSED", "message": "closed"}
+        log.warning("bus_session_ended", session=self.name, attempt=attempt, **why)
+        metrics.session_failed(self.name, why["code"])
+
     async def _session(self, connection: Connection, stop: asyncio.Event) -> None:
         self.connection, self.error = connection, None
         self.up.set()
+        metrics.session_up(self.name, up=True)
         log.info("bus_session_opened", session=self.name)
         try:
             async with asyncio.TaskGroup() as group:
@@ -295,16 +319,16 @@ class Supervisor:
             self.error = only(errors)
         finally:
             self.up.clear()
+            metrics.session_up(self.name, up=False)
             self.connection = None
             self.error = connection.reason or self.error
 
     def current(self) -> Connection:
         """Return the live connection. Raises Unavailable, with why there is none."""
         if self.connection is None or self.connection.closed.is_set():
-            detail = f": {self.error.message}" if self.error else ""
-            raise Unavailable(f"the bus is not connected{detail}", code="BUS_UNREACHABLE")
+            why = self.error
+            message = f"the bus is not connected{f': {why.message}' if why else ''}"
+            # With the code and the remedy of what keeps it away; a session that begins has none.
+            known = why is not None and why.code in connectivity.TABLE
+            raise connectivity.unavailable(why.code if why and known else "BUS_UNREACHABLE", message)
         return self.connection
-
-
-def _text(error: FedbusError | None) -> str:
-    return f"{error.code}: {error.message}" if error else "closed"

@@ -3,7 +3,8 @@
 import msgspec
 
 from fedbus.bus.session import Connection
-from fedbus.errors import ConfigError, Unavailable
+from fedbus.core import connectivity
+from fedbus.errors import ConfigError
 
 POLICY = "POLICY"
 AUDIT = "AUDIT"
@@ -123,7 +124,17 @@ async def probe(connection: Connection) -> None:
     reply = await connection.request(PROBE_SUBJECT, b"ready?", timeout=2.0)
     answer = msgspec.json.decode(reply.data, type=_Answer)
     if answer.error is not None:
-        raise Unavailable(f"the bus does not store: {answer.error.description}", code="BUS_NOT_STORING")
+        said = f"the bus does not store: {answer.error.description}"
+        raise connectivity.error("BUS_NOT_STORING", said)
+
+
+async def stamp(connection: Connection) -> str:
+    """Have the bus store one message and return when it did, by its own clock. Raises Unavailable."""
+    await probe(connection)
+    reply = await connection.request(f"$JS.API.DIRECT.GET.{PROBE}.{PROBE_SUBJECT}")
+    if (at := reply.headers.get("Nats-Time-Stamp", "")) == "":
+        raise connectivity.error("BUS_NOT_STORING", "the bus does not give back what it stored")
+    return at
 
 
 async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | None:
@@ -137,4 +148,5 @@ async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | 
         raise ConfigError(
             f"the bus refused a stream ({subject}): {answer.error.description}", code="STREAM_REFUSED"
         )
-    raise Unavailable(f"the bus refused {subject}: {answer.error.description}", code="STREAM_REFUSED")
+    refused = f"the bus refused {subject}: {answer.error.description}"
+    raise connectivity.error("STREAM_REFUSED", refused)

@@ -74,7 +74,7 @@ async def join(
     """
     sent: dict[str, object] = {
         "name": name,
-        "join_token": _join_token(token_file),
+        "join_token": join_token(token_file),
         "labels": labels(label or []),
     }
     sent |= {key: value for key, value in (("server", server), ("port", port)) if value}
@@ -132,7 +132,8 @@ def _show_once(session: Session, made: dict[str, object], password_file: Path | 
     session.emit(made, table)
 
 
-def _join_token(file: str) -> str:
+def join_token(file: str) -> str:
+    """Read a join token from a file, `-` for standard input, or the environment. Raises CliError."""
     if file == "-":
         token = sys.stdin.read().strip()
     elif file:

@@ -11,6 +11,7 @@ from fedbus.cli import (
     cluster,
     daemon,
     demo,
+    doctor,
     federation,
     policy,
     profile,
@@ -70,6 +71,7 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(profile.app, name="profile")
+app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("schemas", hidden=True)(_write_schemas)
 

@@ -40,11 +40,15 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A version of a scope, the digest at it and when it was written (Unix seconds)."""
+    """A version of a scope, the digest at it, when it was written (Unix seconds) and its events there.
+
+    `events` is 1 for a version written before this master started: then only the version is remembered.
+    """
 
     version: int
     digest: str
     at: float
+    events: int = 1
 
 
 def link_state(age: float | None, interval: float, *, stopping: bool) -> LinkState:
@@ -90,6 +94,15 @@ def sync_of(held: dict[str, ScopeState], heads: Mapping[str, Sequence[Head]], no
         lag_seconds=round(max(0.0, now - oldest), 3),
         digests_equal=equal,
     )
+
+
+def lag_events(held: Mapping[str, ScopeState], heads: Mapping[str, Sequence[Head]]) -> int:
+    """Return how many events of these scopes a worker has not reported as folded, at least."""
+    lag = 0
+    for scope, known in heads.items():
+        behind = bisect_right(known, held.get(scope, ScopeState()).version, key=lambda head: head.version)
+        lag += sum(head.events for head in known[behind:])
+    return lag
 
 
 def compatible(versions: Versions) -> bool:

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
+from fedbus.master import metrics
 from fedbus.master.configuration import Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
@@ -17,6 +18,7 @@ from fedbus.model import subjects
 from fedbus.model.federation import RestInfo
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
+from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator, principal
 
@@ -78,6 +80,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     checks = {"store": handlers.check_store, "bus": handlers.check_bus}
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
+    app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
     policy = FederatedPolicy(master.database, lambda _: (subjects.SCOPE_ALL,))
     app.add_routes(policy_reads.routes(policy, read_only=False))
     master.hub.attach(app)

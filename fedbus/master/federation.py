@@ -143,6 +143,11 @@ class ActiveFederation:
             on_change=self._on_member,
         )
 
+    @property
+    def certificate_expires(self) -> float:
+        """When the bus's certificate ends, in Unix seconds."""
+        return self._keyring.server.expires()
+
     def _make_server(self) -> EmbeddedServer:
         return EmbeddedServer(
             ServerSettings(

@@ -73,7 +73,8 @@ class Fleet:
         now = self._clock.now()
         for scope, content in states.items():
             heads = self._heads.setdefault(scope, [])
-            heads.append(Head(version, content, now))
+            count = sum(event.address.scope == scope for event in events)
+            heads.append(Head(version, content, now, count))
             del heads[:-KEEP_HEADS]
         if any(e.address.scope != subjects.SCOPE_MASTER for e in events):
             self._changed.set()
@@ -161,6 +162,17 @@ class Fleet:
             row = msgspec.structs.replace(row, link=Link(state=row.link.state, since=since))
         self._links[cluster_id] = row.link
         return row
+
+    def states(self) -> list[tuple[SummaryRow, Heard | None, dict[str, list[Head]]]]:
+        """Return each cluster's row, its last heartbeat and the heads of its scopes."""
+        return [
+            (
+                self.row(cluster_id),
+                self._heard.get(cluster_id),
+                {s: self._heads.get(s, []) for s in (subjects.SCOPE_ALL, subjects.own_scope(cluster_id))},
+            )
+            for cluster_id in self._clusters
+        ]
 
     def _publish(self, cluster_id: str) -> None:
         self._on_row(self.row(cluster_id))

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from fedbus.bus import publisher
+from fedbus import metrics, tracing
+from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
 from fedbus.core.difference import Difference, difference
 from fedbus.errors import Conflict, InvalidInput, Unavailable
@@ -180,11 +181,9 @@ class Ledger:
         if request.key:
             await self._remember(request.key, request, draft)
         self._in_step = False
-        deadline = self.clock.monotonic() + PUBLISH_SECONDS
+        began = self.clock.monotonic()
         try:
-            sequences = await publisher.publish(
-                draft.events, draft.expected, self._connection, self.clock, deadline
-            )
+            sequences = await self._publish(draft, began + PUBLISH_SECONDS)
         except publisher.OutcomeUnknown as error:
             error.idempotency_key = request.key or draft.committed.changeset
             await self._remember(error.idempotency_key, request, draft)
@@ -199,12 +198,35 @@ class Ledger:
             error.idempotency_key = request.key or None
             raise
         self._in_step = True
+        _tell(draft, request, self.clock.monotonic() - began)
         await self._on_committed(draft.committed, draft.events)
         return draft.committed
 
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
         return await self.database.read(lambda tx: [_preview(tx, change) for change in plan(tx)])
+
+    async def _publish(self, draft: Draft, deadline: float) -> list[int]:
+        began = self.clock.monotonic()
+        about: dict[str, tracing.Value] = {
+            "messaging.system": "nats",
+            "messaging.operation.name": "publish",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topology.POLICY,
+            "messaging.batch.message_count": len(draft.events),
+            "messaging.message.conversation_id": draft.committed.changeset,
+        }
+        with tracing.span(f"publish {topology.POLICY}", "PRODUCER", attributes=about):
+            sequences = await publisher.publish(
+                draft.events,
+                draft.expected,
+                self._connection,
+                self.clock,
+                deadline,
+                trace=tracing.traceparent(),
+            )
+        metrics.published(len(draft.events), self.clock.monotonic() - began)
+        return sequences
 
     async def answered(self, request: Request) -> Committed | None:
         """Return the answer an idempotency key already has, once its changeset is known to be in.
@@ -315,6 +337,22 @@ class Ledger:
             signature = base64.b64encode(self._signer.sign(event.statement)).decode()
             result.append(msgspec.structs.replace(event, signature=signature))
         return result
+
+
+def _tell(draft: Draft, request: Request, seconds: float) -> None:
+    """Say in one line what was written: kinds and counts, never what is in an object."""
+    kinds: dict[str, int] = {}
+    for event in draft.events:
+        kinds[event.address.kind] = kinds.get(event.address.kind, 0) + 1
+    log.info(
+        "changeset_written",
+        changeset=draft.committed.changeset,
+        version=draft.committed.version,
+        epoch=draft.committed.epoch,
+        kinds=kinds,
+        actor=request.actor,
+        ms=round(seconds * 1000, 1),
+    )
 
 
 def _check_size(event: Event, change: Change) -> None:

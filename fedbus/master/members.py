@@ -13,8 +13,10 @@ from typing import Literal
 import msgspec
 import structlog
 
+from fedbus import __version__
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Message
+from fedbus.core import connectivity
 from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, NotFound, Refused
 from fedbus.master import audit as audit_log
@@ -30,6 +32,7 @@ from fedbus.model.federation import (
     RENEW_PROOF,
     RESYNC,
     BusReply,
+    Checked,
     Checkpoint,
     Cluster,
     Dismissal,
@@ -41,6 +44,7 @@ from fedbus.model.federation import (
     Resync,
     SignedDismissal,
     Token,
+    Versions,
 )
 from fedbus.pki import nkeys
 from fedbus.pki.keyring import Keyring
@@ -103,6 +107,9 @@ class Members:
             case "leave" if _wants_answer(message):
                 await self._answer(connection, message, self._leave(cluster_id))
                 await self.push_revocations()
+            case "report" if message.reply:
+                if _wants_answer(message):
+                    await self._answer(connection, message, self._check(cluster_id))
             case "report":
                 if (farewell := self._farewells.get(cluster_id)) is not None:
                     farewell.set()
@@ -117,6 +124,8 @@ class Members:
 
     async def _join(self, token_id: str, message: Message) -> BusReply:
         request = _read(message)
+        if request.check:
+            return await self._check_join(token_id, request)
         if (again := await self._joined_before(token_id, request)) is not None:
             return BusReply(joined=self._join_answer(again))
         try:
@@ -133,6 +142,29 @@ class Members:
         )
         await self._on_change(cluster, "joined")
         return BusReply(joined=self._join_answer(cluster))
+
+    async def _check_join(self, token_id: str, request: JoinRequest) -> BusReply:
+        """Say whether a join would be let in; nothing is used and nothing written."""
+        token = await self._tokens.check(token_id)
+        master = self._federation.name
+
+        def look(tx: Transaction) -> None:
+            if request.name:
+                _check_admission(tx, token, request, master)
+            _check_versions(request)
+
+        await self._ledger.database.read(look)
+        return self._checked()
+
+    async def _check(self, cluster_id: str) -> BusReply:
+        """Tell a member that it is one, or sign its dismissal."""
+        cluster = await self.cluster(cluster_id)
+        if cluster.state != "joined":
+            return BusReply(dismissed=self._signed(self._dismissal(cluster, cluster.state)))
+        return self._checked()
+
+    def _checked(self) -> BusReply:
+        return BusReply(checked=Checked(time=self._clock.now(), versions=Versions(fedbus=__version__)))
 
     async def _joined_before(self, token_id: str, request: JoinRequest) -> Cluster | None:
         """Find the member that this very request made already, when only the answer was lost."""
@@ -305,7 +337,7 @@ class Members:
         """Delete the consumers of those who are no members; the server would after five idle minutes."""
         for cluster in await self.clusters():
             if cluster.state != "joined":
-                for suffix in ("all", "own"):
+                for suffix in ("all", "own", "doctor"):
                     await connection.request(
                         f"$JS.API.CONSUMER.DELETE.{topology.POLICY}.{cluster.id}-{suffix}"
                     )
@@ -364,25 +396,26 @@ def _read(message: Message) -> JoinRequest:
     return request
 
 
+def _check_versions(request: JoinRequest) -> None:
+    if not compatible(request.versions):
+        raise connectivity.refused(
+            "PROTOCOL_UNSUPPORTED",
+            f"the worker's fedbus {request.versions.fedbus} speaks another protocol than the master",
+        )
+
+
 def _check_admission(tx: Transaction, token: Token, request: JoinRequest, master: str) -> None:
     names.check_cluster(request.name)
     names.check_labels(request.labels)
     if token.cluster_name and token.cluster_name != request.name:
-        raise Refused(
+        raise connectivity.refused(
+            "TOKEN_WRONG_CLUSTER",
             f"the join token is for the cluster {token.cluster_name!r}, not {request.name!r}",
-            code="TOKEN_WRONG_CLUSTER",
-            remedy="join under that name, or ask for a token for this cluster",
         )
-    if not compatible(request.versions):
-        raise Refused(
-            f"the worker's fedbus {request.versions.fedbus} speaks another protocol than the master",
-            code="PROTOCOL_UNSUPPORTED",
-            remedy="upgrade the older of the two",
-        )
+    _check_versions(request)
     taken = {c.name for c in _all(tx) if c.state == "joined"} | {master}
     if request.name in taken:
-        raise Refused(
+        raise connectivity.refused(
+            "CLUSTER_NAME_TAKEN",
             f"another cluster with the name {request.name!r} already exists in the federation",
-            code="CLUSTER_NAME_TAKEN",
-            remedy="choose another name, or remove the other cluster on the master",
         )

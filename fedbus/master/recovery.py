@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from fedbus import metrics
 from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
@@ -160,6 +161,7 @@ class Recovery:
         self._ledger.epoch = epoch
         await self._database.write(lambda tx: tx.set_meta("epoch", str(epoch)))
         self.rewrites += 1
+        metrics.stream_rewritten()
         log.error("stream_rewritten", epoch=epoch, objects=len(changes))
 
     async def _publish_part(self, connection: Connection, part: list[Change], epoch: int) -> None:

@@ -5,7 +5,8 @@ from hashlib import sha256
 import msgspec
 
 from fedbus.bus.publisher import MAX_EVENTS
-from fedbus.errors import InvalidInput, NotFound, Refused
+from fedbus.core import connectivity
+from fedbus.errors import InvalidInput, NotFound
 from fedbus.master.ledger import Change, Ledger, record
 from fedbus.model import codec, subjects
 from fedbus.model.federation import TOKEN, Federation, Token
@@ -126,6 +127,11 @@ class Tokens:
 
         await self._ledger.commit(plan)
 
+    async def check(self, token_id: str) -> Token:
+        """Return a token that could be used now, without using it. Raises as `use_up`."""
+        now = self._ledger.clock.now()
+        return _checked(await self._ledger.database.read(lambda tx: load(tx, token_id)), now)
+
     async def use_up(self, token_id: str) -> Token:
         """Use a token once, before anything else about a join is looked at, in one atomic step.
 
@@ -162,24 +168,17 @@ def _state(token: Token, now: float) -> str:
 
 
 def _checked(token: Token | None, now: float) -> Token:
-    remedy = "ask a federated admin for a new token"
     if token is None:
-        raise Refused("the master does not know this join token", code="TOKEN_UNKNOWN", remedy=remedy)
+        raise connectivity.refused("TOKEN_UNKNOWN", "the master does not know this join token")
     match _state(token, now):
         case "revoked":
-            raise Refused(
-                f"the join token was revoked at {token.revoked_at}", code="TOKEN_REVOKED", remedy=remedy
-            )
+            raise connectivity.refused("TOKEN_REVOKED", f"the join token was revoked at {token.revoked_at}")
         case "expired":
-            raise Refused(
-                f"the join token expired at {rfc3339(token.expires_at)}", code="TOKEN_EXPIRED", remedy=remedy
-            )
+            expired = f"the join token expired at {rfc3339(token.expires_at)}"
+            raise connectivity.refused("TOKEN_EXPIRED", expired)
         case "used":
-            raise Refused(
-                "the join token was used already; if not by you, somebody else may have it",
-                code="TOKEN_USED",
-                remedy=remedy,
-            )
+            used = "the join token was used already; if not by you, somebody else may have it"
+            raise connectivity.refused("TOKEN_USED", used)
         case _:
             return msgspec.structs.replace(token, uses=token.uses + 1)
 

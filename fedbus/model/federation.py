@@ -100,6 +100,15 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     cluster_uid: str = ""
     rest: RestInfo = RestInfo()
+    check: bool = False
+    """Ask only whether the join would be let in; the token is not used. The name may be empty then."""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a check: nothing is wrong; the master's time (Unix seconds) and versions."""
+
+    time: float
+    versions: Versions
 
 
 class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,8 +153,9 @@ class SignedDismissal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to join, renew and leave: exactly one field is set."""
+    """The answer to join, renew, leave and report: exactly one field is set."""
 
+    checked: Checked | None = None
     joined: JoinAnswer | None = None
     renewed: "Renewal | None" = None
     dismissed: SignedDismissal | None = None

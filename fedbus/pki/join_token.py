@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from fedbus.core import connectivity
 from fedbus.errors import InvalidInput, Refused
 from fedbus.pki import ca, jwt
 from fedbus.pki.signing import KEY_BYTES
@@ -106,8 +107,4 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _garbled(why: str) -> Refused:
-    return Refused(
-        f"this is not a join token: {why}",
-        code="TOKEN_GARBLED",
-        remedy="copy the whole token again, or make a new one on the master",
-    )
+    return connectivity.refused("TOKEN_GARBLED", f"this is not a join token: {why}")

@@ -114,6 +114,8 @@ WORKER: Final = Scope(
     publish=(
         *_consumer("POLICY", f"{_NAME}-all", "fed.v1.ev.all.>"),
         *_consumer("POLICY", f"{_NAME}-own", f"fed.v1.ev.c.{_NAME}.>"),
+        # A diagnosis tries a consumer of its own: those two are the daemon's, which may be running.
+        *_consumer("POLICY", f"{_NAME}-doctor", "fed.v1.ev.all.>"),
         f"fed.v1.up.{_NAME}.hb",
         f"fed.v1.up.{_NAME}.leave",
         f"fed.v1.up.{_NAME}.renew",

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
+from fedbus import metrics
 from fedbus.errors import Unavailable
 from fedbus.store.lane import Lane
 from fedbus.store.schema import migrate
@@ -154,8 +156,11 @@ class Database:
             return int(self._write_connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
+        began = time.perf_counter()
         with _available(), _transaction(self._write_connection, "BEGIN IMMEDIATE"):
-            return work(Transaction(self._write_connection))
+            done = work(Transaction(self._write_connection))
+        metrics.committed(time.perf_counter() - began)
+        return done
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
         with _available(), _transaction(self._read_connection, "BEGIN"):

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from fedbus import tracing
 from fedbus.errors import FedbusError
 from fedbus.web import problem
 from fedbus.web.auth import Authenticator, principal
@@ -24,7 +25,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 _log = structlog.get_logger("fedbus.web")
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/livez", "/readyz", "/version"})
+_QUIET = frozenset({"/livez", "/readyz", "/version", "/metrics"})
+_UNTRACED = _QUIET | {"/v1/events"}
 
 _SECURITY_HEADERS = {
     "Server": "fedbus",
@@ -46,7 +48,7 @@ def new_app(
 
     `middlewares` run innermost, after authentication. A body over `max_body` bytes is a 413.
     """
-    chain: list[Middleware] = [_identify_and_log, _errors_to_problems]
+    chain: list[Middleware] = [_identify_and_log, _trace, _errors_to_problems]
     if auth is not None:
         chain.append(auth.middleware())
     app = web.Application(middlewares=[*chain, *middlewares], client_max_size=max_body)
@@ -68,6 +70,21 @@ async def _identify_and_log(request: web.Request, handler: Handler) -> web.Strea
             status = response.status
         finally:
             _log_line(request, status, time.perf_counter() - started)
+    return response
+
+
+@web.middleware
+async def _trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Open the span of a request, under the caller's if it names one."""
+    if not tracing.on() or request.path in _UNTRACED:
+        return await handler(request)
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unknown"
+    about = {"http.request.method": request.method, "http.route": route, "url.scheme": "https"}
+    parent = tracing.well_formed(request.headers.get(tracing.HEADER, ""))
+    with tracing.span(f"{request.method} {route}", "SERVER", parent=parent, attributes=about) as span:
+        response = await handler(request)
+        span.set_attribute("http.response.status_code", response.status)
     return response
 
 

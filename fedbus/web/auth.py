@@ -87,11 +87,15 @@ def principal(request: web.Request) -> Principal | None:
 class Authenticator:
     """Checks passwords, sessions and the API key of one daemon.
 
-    `clock` is monotonic, in seconds. Opening makes the API key when there is none yet.
+    `clock` is monotonic, in seconds; `also_open` are paths that need no credential either. Opening makes
+    the API key when there is none yet.
     """
 
-    def __init__(self, data_dir: Path, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, data_dir: Path, *, clock: Callable[[], float], also_open: frozenset[str] = frozenset()
+    ) -> None:
         self._clock = clock
+        self._open = OPEN_PATHS | also_open
         files.make_directory(data_dir)
         self._password_file = data_dir / "auth.json"
         self.api_key_file = data_dir / "api-key"
@@ -143,7 +147,7 @@ class Authenticator:
     def identify(self, request: web.Request) -> Principal:
         """Say who asks; raises Unauthorized."""
         remote = request.remote or ""
-        if (key := request.headers.get("X-Auth-Apikey")) is not None:
+        if (key := _api_key(request)) is not None:
             if hmac.compare_digest(key.strip().encode(), self._api_key):
                 return Principal("local", "api-key", remote)
             raise Unauthorized(
@@ -157,11 +161,11 @@ class Authenticator:
         raise Unauthorized("Credentials are missing", remedy="Send X-Auth-Token or X-Auth-Apikey")
 
     def middleware(self) -> Middleware:
-        """Let nobody unknown past, but on OPEN_PATHS."""
+        """Let nobody unknown past, but on open paths."""
 
         @web.middleware
         async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path not in OPEN_PATHS:
+            if request.path not in self._open:
                 request[_PRINCIPAL] = self.identify(request)
             return await handler(request)
 
@@ -213,6 +217,14 @@ class Authenticator:
 
 def _over(session: _Session, now: float) -> bool:
     return now - session.used > IDLE_TIMEOUT or now - session.started > ABSOLUTE_TIMEOUT
+
+
+def _api_key(request: web.Request) -> str | None:
+    """Return the API key a request brings: in our header or as a bearer, which is what Prometheus can."""
+    if (key := request.headers.get("X-Auth-Apikey")) is not None:
+        return key
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    return bearer if scheme.lower() == "bearer" else None
 
 
 def _digest(token: str) -> bytes:

@@ -4,14 +4,17 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
+from fedbus.core import connectivity
 from fedbus.core.summary import LinkState
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
 from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
+from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator
+from fedbus.worker import metrics
 from fedbus.worker.dialogue import Joining
 from fedbus.worker.lifecycle import Worker
 
@@ -44,6 +47,7 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     # Not the bus: a worker serves what it holds with the bus and the master away (guarantee 6).
     app.add_routes(health.routes({"store": handlers.check_store}, handlers.role))
     app.add_routes(handlers.routes())
+    app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
     app.add_routes(policy_reads.routes(policy, read_only=True))
     worker.hub.attach(app)
@@ -109,6 +113,7 @@ class Handlers:
             return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
         connected = self._worker.active is not None and self._worker.active.session.up.is_set()
         refusal = self._worker.active.refusal if self._worker.active else None
+        error = self._worker.active.session.error if self._worker.active and not connected else None
         own = {"id": m.cluster_id, "name": m.name, "status": m.state, "labels": m.labels}
         return respond.json(
             {
@@ -123,7 +128,8 @@ class Handlers:
                     "status": "connected" if connected else "disconnected",
                 },
                 "joint_clusters": [own | {"joined_at": m.joined_at}],
-                "refusal": {"code": refusal.code, "message": refusal.message} if refusal else None,
+                "refusal": connectivity.facts(refusal) if refusal else None,
+                "connection_error": connectivity.facts(error) if error else None,
             }
         )
 

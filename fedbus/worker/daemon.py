@@ -6,6 +6,7 @@ from functools import partial
 import structlog
 import uvloop
 
+from fedbus import __version__, tracing
 from fedbus import log as log_setup
 from fedbus.config import WorkerSettings
 from fedbus.errors import ConfigError, only
@@ -13,6 +14,7 @@ from fedbus.pki import files
 from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
+from fedbus.web.metrics import open_paths
 from fedbus.web.server import RestServer
 from fedbus.web.tls import RestTls, rest_hosts
 from fedbus.worker import api
@@ -25,7 +27,11 @@ log = structlog.get_logger(__name__)
 async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clock) -> None:
     """Run a worker until `stop`. Raises ConfigError if another daemon has its data directory."""
     with files.locked(settings.data_dir):
-        auth = Authenticator(settings.data_dir, clock=clock.monotonic)
+        auth = Authenticator(
+            settings.data_dir,
+            clock=clock.monotonic,
+            also_open=open_paths(metrics_open=settings.metrics_open),
+        )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
         async with Database(settings.data_dir / "store.db", "NORMAL") as database:
@@ -52,6 +58,8 @@ def run(settings: WorkerSettings) -> None:
     log_setup.set_up(settings.log_level)
     give_memory_back()
 
+    end_tracing = tracing.set_up(settings.tracing_endpoint, "worker", __version__)
+
     async def main() -> None:
         stop = asyncio.Event()
         with stop_on_signals(stop):
@@ -61,3 +69,5 @@ def run(settings: WorkerSettings) -> None:
         uvloop.run(main())
     except* OSError as errors:
         raise ConfigError(f"the worker cannot go on: {only(errors)}") from errors
+    finally:
+        end_tracing()

@@ -6,12 +6,14 @@ import msgspec
 
 from fedbus import __version__
 from fedbus.bus.session import Connection, Endpoint, connect
+from fedbus.core import connectivity
 from fedbus.errors import Refused, Unavailable
 from fedbus.model import codec, subjects
 from fedbus.model.federation import (
     PROOF,
     RENEW_PROOF,
     BusReply,
+    Checked,
     Dismissal,
     JoinAnswer,
     JoinRequest,
@@ -45,7 +47,25 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float) -> JoinAnswer:
-    """Redeem a token. Raises Refused with the master's reason, Unavailable.
+    """Redeem a token. Raises Refused with the master's reason, Unavailable."""
+    reply = await _ask_to_join(token, keys, who, server, now, check=False)
+    if reply.joined is None:
+        raise connectivity.unavailable("ANSWER_INVALID", "the master's answer to the join makes no sense")
+    return reply.joined
+
+
+async def check_join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float) -> Checked:
+    """Ask whether `join` would be let in, without using the token. Raises as `join`."""
+    reply = await _ask_to_join(token, keys, who, server, now, check=True)
+    if reply.checked is None:
+        raise connectivity.unavailable("ANSWER_INVALID", "the master's answer to the check makes no sense")
+    return reply.checked
+
+
+async def _ask_to_join(
+    token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float, *, check: bool
+) -> BusReply:
+    """Send the request.
 
     The server checks the token's JWT itself; what it does not let in is told apart here by its expiry.
     """
@@ -57,6 +77,7 @@ async def join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now
         labels=who.labels,
         cluster_uid=who.cluster_uid,
         rest=who.rest,
+        check=check,
     )
     body = codec.encode(request)
     headers = {
@@ -66,14 +87,11 @@ async def join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now
     endpoint = Endpoint((url(server),), token.ca_pem)
     try:
         async with connect(f"join {who.name}", endpoint, Credentials(token.jwt)) as connection:
-            reply = await _ask(connection, subjects.join(token.token_id), body, headers)
+            return await _ask(connection, subjects.join(token.token_id), body, headers)
     except Refused as error:
         if error.code == "BUS_UNAUTHORIZED":
             raise _not_let_in(token, now) from error
         raise
-    if reply.joined is None:
-        raise Unavailable("the master's answer to the join makes no sense", code="ANSWER_INVALID")
-    return reply.joined
 
 
 def url(server: RestInfo) -> str:
@@ -83,22 +101,19 @@ def url(server: RestInfo) -> str:
 
 
 def _not_let_in(token: JoinToken, now: float) -> Refused:
-    remedy = "ask a federated admin for a new token"
     if token.expires <= now:
-        return Refused(
+        return connectivity.refused(
+            "TOKEN_EXPIRED",
             f"the join token expired (its last second, {rfc3339(token.expires)}, is over)",
-            code="TOKEN_EXPIRED",
-            remedy=remedy,
         )
-    return Refused(
+    return connectivity.refused(
+        "TOKEN_UNKNOWN",
         "the bus does not accept the join token: it is of another federation, or of one that was set up anew",
-        code="TOKEN_UNKNOWN",
-        remedy=remedy,
     )
 
 
 async def ask(connection: Connection, cluster_id: str, what: str) -> BusReply:
-    """Ask the master to `renew` or to `leave`. Raises Refused, Unavailable."""
+    """Ask the master to `renew`, to `leave`, or (`report`) if all is well. Raises Refused, Unavailable."""
     return await _ask(connection, subjects.up(cluster_id, what), b"{}", {})
 
 
@@ -107,16 +122,14 @@ async def _ask(connection: Connection, subject: str, body: bytes, headers: dict[
         message = await connection.request(subject, body, headers=headers, timeout=ANSWER_SECONDS)
     except Unavailable as error:
         if error.code == "BUS_NO_RESPONDERS":
-            raise Unavailable(
-                "the bus is there and the master is not: nobody answers",
-                code="MASTER_AWAY",
-                remedy="start the master and try again",
-            ) from error
+            away = "the bus is there and the master is not: nobody answers"
+            raise connectivity.unavailable("MASTER_AWAY", away) from error
         raise
     try:
         reply = codec.decode(message.data, BusReply)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unavailable(f"the master's answer does not decode: {error}", code="ANSWER_INVALID") from error
+        odd = f"the master's answer does not decode: {error}"
+        raise connectivity.unavailable("ANSWER_INVALID", odd) from error
     if reply.refused is not None:
         raise Refused(reply.refused.message, code=reply.refused.code, remedy=reply.refused.remedy)
     return reply

@@ -11,6 +11,7 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
+from fedbus.core import connectivity
 from fedbus.errors import FedbusError, Refused
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
@@ -90,6 +91,8 @@ class ActiveMembership:
         self.checkpoint: Checkpoint | None = None
         self.checkpoint_at = float("-inf")
         """The master's last signed head, and when it came on the monotonic clock."""
+        self.skew: float | None = None
+        """Seconds this clock is ahead of the master's, by the last checkpoint and what it took to come."""
         self.skipped = 0
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
@@ -118,6 +121,19 @@ class ActiveMembership:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve the membership until `stop`."""
         await self.session.run(stop)
+
+    @property
+    def pending(self) -> int:
+        """Events that wait on the bus, as of the last batch."""
+        return sum(follower.pending for follower in self._followers.values())
+
+    def expiries(self) -> dict[str, float]:
+        """Return when each credential expires, in Unix seconds."""
+        try:
+            held = {"bus": self._files.bus_credentials(), "renew": self._files.renew_credentials()}
+        except FedbusError:
+            return {}  # the membership has just ended
+        return {name: float(c.expires) for name, c in held.items() if c.expires is not None}
 
     async def _session(self, connection: Connection) -> None:
         self.refusal = None
@@ -218,6 +234,7 @@ class ActiveMembership:
             return
         self.checkpoint, self.checkpoint_at = checkpoint, self._clock.monotonic()
         self.reporter.interval = max(1.0, checkpoint.heartbeat_interval)
+        self.skew = self._clock.now() - checkpoint.time
         for follower in self._followers.values():
             await follower.check(checkpoint)
 
@@ -232,7 +249,7 @@ class ActiveMembership:
                 reply = await dialogue.ask(connection, self.membership.cluster_id, "renew")
                 await self._renewed(reply)
             except FedbusError as error:
-                log.warning("renewal_failed", error=error.message)
+                log.warning("renewal_failed", **connectivity.facts(error))
                 await first(connection.closed.wait(), timeout=RETRY_RENEWAL)
                 continue
             self.session.restart.set()
@@ -256,7 +273,7 @@ class ActiveMembership:
             self.session.restart.set()
         except FedbusError as refusal:
             self.refusal = refusal
-            log.warning("renewal_refused", code=refusal.code, error=refusal.message)
+            log.warning("renewal_refused", **connectivity.facts(refusal))
 
     async def _renewed(self, reply: BusReply) -> None:
         if reply.renewed is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from fedbus import tracing
 from fedbus.bus.session import Message
 from fedbus.core import changesets, payload
 from fedbus.core.fold import Verdict
@@ -22,6 +23,8 @@ class Item(msgspec.Struct, frozen=True):
     seq: int
     event: Event | None
     refused: Quarantined | None = None
+    trace: str = ""
+    """The `traceparent` it came with; not signed."""
 
     @property
     def changeset(self) -> str:
@@ -52,6 +55,14 @@ class Folded(msgspec.Struct, kw_only=True):
     controls: list[Event] = []
     seen: list[tuple[str, str]] = []
     tail: list[Item] = []
+    tally: dict[tuple[str, str], int] = {}
+    """How many events of each (kind, result)."""
+    traces: set[str] = set()
+    """Whose requests were applied; only where anything is traced, and only so many."""
+
+    def count(self, kind: str, result: str) -> None:
+        """Count one event."""
+        self.tally[kind, result] = self.tally.get((kind, result), 0) + 1
 
 
 class Folder:
@@ -100,7 +111,8 @@ class Folder:
                 body=message.data,
             )
             return Item(message.seq, None, refused)
-        return Item(message.seq, event)
+        trace = message.headers.get(tracing.HEADER, "") if tracing.on() else ""
+        return Item(message.seq, event, trace=tracing.well_formed(trace))
 
 
 class _Pass:
@@ -116,27 +128,35 @@ class _Pass:
         if item.event is None:
             if item.refused is not None:
                 self._quarantine(item.refused)
+                self.result.count("", "refused")
             self.fold.seq = max(self.fold.seq, item.seq)
         elif not events.known(item.event):
             self.result.skipped += 1
+            self.result.count(item.event.address.kind, "skipped")
             self.fold.advance(item.event, item.seq)
         else:
-            self._put(item.event, item.seq)
+            self._put(item.event, item.seq, item.trace)
 
-    def _put(self, event: Event, seq: int) -> None:
+    def _put(self, event: Event, seq: int, trace: str) -> None:
         verdict = self.fold.put(event, seq)
         self.result.seen.append((event.address.kind, event.address.name))
         if verdict is Verdict.APPLY:
             self.result.applied += 1
+            self.result.count(event.address.kind, "applied")
+            if trace and len(self.result.traces) < tracing.MAX_TRACES:
+                self.result.traces.add(trace)
             if event.address.category == subjects.CONTROL:
                 self.result.controls.append(event)
         elif verdict is Verdict.CONFLICT:
             self.result.alarms += 1
+            self.result.count(event.address.kind, "conflict")
             self._set_aside(event, seq, "VERSION_CONFLICT", "the same version with other content")
         elif verdict is Verdict.STALE and seq > self._before:
+            self.result.count(event.address.kind, "refused")
             self._set_aside(event, seq, "REPLAYED", "an older version came back")
         else:
             self.result.duplicates += 1
+            self.result.count(event.address.kind, "duplicate")
 
     def _set_aside(self, event: Event, seq: int, code: str, reason: str) -> None:
         self._quarantine(

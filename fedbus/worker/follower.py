@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from fedbus import metrics, tracing
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest
@@ -47,6 +48,8 @@ class Follower:
         on_control: Control,
     ) -> None:
         self.scope = folder.scope
+        self.pending = 0
+        """Events that wait on the bus, as of the last batch."""
         self._database, self._folder, self._clock = database, folder, clock
         self._consumer, self._stream, self._filter = consumer, stream, filter_subject
         self._on_applied, self._on_control = on_applied, on_control
@@ -83,6 +86,7 @@ class Follower:
         pending = await reader.attach(None if self._snapshot is not None else state.seq)
         self._from_nothing = False
         self._caught_up = pending == 0
+        self.pending = pending
         log.info(
             "following",
             scope=self.scope,
@@ -106,23 +110,62 @@ class Follower:
                 # passes it if it was superseded; if not, the master makes the stream anew.
                 self._again("the stream stands still")
             return
-        at = self._clock.stamp()
+        at, began = self._clock.stamp(), self._clock.now()
         async with self._folding:
+            started = self._clock.monotonic()
             snapshot = self._snapshot is not None and not self._caught_up
             tail = self._tail
             folded = await self._database.write(
                 lambda tx: self._folder.fold(tx, tail, messages, at=at, snapshot=snapshot)
             )
+            seconds = self._clock.monotonic() - started
             self._tail = folded.tail
+            self.pending = messages[-1].pending
             if self._snapshot is not None:
                 self._snapshot.update(folded.seen)
             caught_up_now = messages[-1].pending == 0 and not self._caught_up
             self._caught_up = self._caught_up or caught_up_now
+        metrics.applied(folded.tally, seconds)
+        self._tell(folded, began, seconds)
         await self._on_applied(folded)
         for event in folded.controls:
             await self._on_control(event)
         if caught_up_now and self._checkpoint is not None:
             await self.check(self._checkpoint)
+
+    def _tell(self, folded: Folded, began: float, seconds: float) -> None:
+        """Say in one line, and in every trace that led here, what a batch did."""
+        log.info(
+            "applied",
+            scope=self.scope,
+            version=folded.state.version,
+            epoch=folded.state.epoch,
+            applied=folded.applied,
+            duplicates=folded.duplicates,
+            refused=len(folded.refused),
+            pending=self.pending,
+            ms=round(seconds * 1000, 1),
+        )
+        if folded.traces:
+            about: dict[str, tracing.Value] = {
+                "messaging.system": "nats",
+                "messaging.operation.name": "apply",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": self._stream,
+                "messaging.consumer.group.name": self._consumer,
+                "messaging.batch.message_count": folded.applied,
+                "fedbus.version": folded.state.version,
+            }
+            # The span of a request's trace is the whole batch: its events were one transaction with others.
+            name = f"apply {self._stream}"
+            tracing.record(
+                name,
+                "CONSUMER",
+                parents=folded.traces,
+                began=began,
+                ended=began + seconds,
+                attributes=about,
+            )
 
     def rewind(self) -> None:
         """Read everything again, from a snapshot."""
@@ -151,6 +194,7 @@ class Follower:
                 # Only the epoch tells: a position is ahead of the master's by what was refused on the way.
                 self._again("stream replaced")
             elif head and head.version == state.version and head.digest != state.digest:
+                metrics.digest_mismatch()
                 self._again("digest differs")
 
     async def _finish_snapshot(
@@ -162,6 +206,7 @@ class Follower:
             await self._on_applied(Folded(scope=self.scope, state=state))
         elif head is not None and head.version == held.version:
             self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
+            metrics.digest_mismatch()
             self._again("digest differs after a snapshot")
 
     async def _state(self) -> ScopeState:

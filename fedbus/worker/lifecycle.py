@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from fedbus.config import WorkerSettings
-from fedbus.core import backoff
+from fedbus.core import backoff, connectivity
 from fedbus.errors import Conflict, FedbusError, Unavailable
 from fedbus.model import names
 from fedbus.model.federation import AuditRecord, Dismissal, RestInfo
@@ -190,11 +190,15 @@ class Worker:
                 await self.join(
                     file.read_text(errors="replace"), Joining(name=self.settings.join_name), server
                 )
-            except (Unavailable, OSError) as error:
-                log.warning("join_failed", error=str(error))
+            except Unavailable as error:
+                log.warning("join_failed", **connectivity.facts(error))
+                await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
+            except OSError as error:
+                unread = connectivity.error("TOKEN_FILE_UNREADABLE", str(error))
+                log.warning("join_failed", **connectivity.facts(unread))
                 await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
             except FedbusError as error:
-                log.error("join_refused", code=error.code, error=error.message, remedy=error.remedy)  # noqa: TRY400
+                log.error("join_refused", **connectivity.facts(error))  # noqa: TRY400
                 break
         await stop.wait()
 

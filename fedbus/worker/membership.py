@@ -47,6 +47,10 @@ class MembershipFiles:
         self._json = self._directory / "membership.json"
         self._bus, self._renew = self._directory / "bus.creds", self._directory / "renew.creds"
 
+    def secrets(self) -> list[Path]:
+        """Return the files there are that nobody else may read."""
+        return [path for path in (self._directory, self._json, self._bus, self._renew) if path.exists()]
+
     def load(self) -> Membership | None:
         """Return the membership, an ended one too; None if there never was one."""
         if not self._json.exists():

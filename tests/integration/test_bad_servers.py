@@ -92,7 +92,7 @@ async def test_a_plaintext_impostor_at_the_first_connect_is_refused_and_learns_n
     async with plaintext_impostor() as (port, impostor):
         token, (status, answer) = await attempt(scene, port)
 
-    assert (status, answer["reason"]) == (403, "TLS_UNTRUSTED")
+    assert (status, answer["reason"]) == (403, "TLS_PLAINTEXT")
     assert impostor.visits >= 1
     assert b"CONNECT" not in impostor.heard
     assert token[100:160].encode() not in impostor.heard
@@ -105,7 +105,7 @@ async def test_a_plaintext_nats_server_at_the_first_connect_is_refused(scene: Sc
         _, (status, answer) = await attempt(scene, port)
         said = log.read_text()
 
-    assert (status, answer["reason"]) == (403, "TLS_UNTRUSTED")
+    assert (status, answer["reason"]) == (403, "TLS_PLAINTEXT")
     assert "Client connection created" in said
     assert "[CONNECT" not in said
 
@@ -115,7 +115,7 @@ async def test_a_plaintext_impostor_on_reconnect_is_refused_until_the_bus_is_bac
     async with bus_replaced(scene) as port, plaintext_impostor(port) as (_, impostor):
 
         async def tried_again() -> bool:
-            return impostor.visits >= 2 and await refusal(scene.worker) == "TLS_UNTRUSTED"
+            return impostor.visits >= 2 and await refusal(scene.worker) == "TLS_PLAINTEXT"
 
         await eventually(tried_again)
         assert not any(secret in impostor.heard for secret in secrets)
@@ -133,7 +133,7 @@ async def test_a_plaintext_nats_server_on_reconnect_is_refused_until_the_bus_is_
     ):
 
         async def tried() -> bool:
-            return await refusal(scene.worker) == "TLS_UNTRUSTED"
+            return await refusal(scene.worker) == "TLS_PLAINTEXT"
 
         await eventually(tried)
         assert "Client connection created" in log.read_text()
@@ -206,7 +206,7 @@ async def test_a_certificate_of_our_authority_for_another_host_is_refused(
     async with another_bus(tmp_path, 0, keyring, certificate) as server:
         _, (status, answer) = await attempt(scene, server.port)
 
-    assert (status, answer["reason"]) == (403, "TLS_UNTRUSTED")
+    assert (status, answer["reason"]) == (403, "TLS_WRONG_NAME")
 
 
 async def test_a_port_where_nobody_answers_is_unavailable_and_not_untrusted(scene: Scene) -> None:
@@ -215,4 +215,4 @@ async def test_a_port_where_nobody_answers_is_unavailable_and_not_untrusted(scen
 
     _, (status, answer) = await attempt(scene, port)
 
-    assert (status, answer["reason"]) == (503, "BUS_UNREACHABLE")
+    assert (status, answer["reason"]) == (503, "TCP_REFUSED")
