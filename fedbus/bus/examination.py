@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fedbus.bus import reach
 from fedbus.bus.reader import Reader
-from fedbus.bus.session import Connection, Endpoint
+from fedbus.bus.session import Endpoint
 from fedbus.core import connectivity, diagnosis
 from fedbus.core.connectivity import Step
 from fedbus.core.diagnosis import Finding

@@ -26,11 +26,12 @@ from fedbus.core import summary
 from fedbus.core.connectivity import TABLE
 from fedbus.core.diagnosis import MAX_SKEW, Diagnosis
 from fedbus.master import doctor as of_master
+from fedbus.model.subjects import MEMBERS_API
 from fedbus.pki import files, jwt
 from fedbus.pki.ca import server_context
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
-from fedbus.pki.roles import SCOPES
+from fedbus.pki.roles import SCOPES, SHARES
 from fedbus.runtime import Clock
 from fedbus.worker import doctor as of_worker
 from fedbus.worker.doctor import Plan
@@ -275,7 +276,7 @@ async def test_a_revoked_credential_of_a_member(tmp_path: Path) -> None:
         endpoint = Endpoint((f"tls://127.0.0.1:{bus_port(master.directory)}",), keyring.ca_pem)
         held = Credentials.load(patient.bus_file)
         # Dated behind whatever the master has pushed: the server keeps the latest.
-        account = keyring.account_jwt({held.public_key: held.issued + 1}, now=clock() + 60)
+        account = keyring.members_jwt({held.public_key: held.issued + 1}, now=clock() + 60)
         async with connect("revoking", endpoint, keyring.system) as system:
             await admin.push_account(system, account)
 
@@ -326,7 +327,7 @@ async def test_a_credential_without_the_stream_permission(scene: Scene, patient:
     found = await patient.examined()
 
     check(found, "permissions", "PERMISSION_DENIED")
-    assert "$JS.API.CONSUMER.CREATE" in next(f.detail for f in found.findings if f.result == "failed")
+    assert f"{MEMBERS_API}.CONSUMER.CREATE" in next(f.detail for f in found.findings if f.result == "failed")
 
 
 @asynccontextmanager
@@ -334,25 +335,22 @@ async def bare_bus(
     keyring: Keyring, directory: Path, *, jetstream: bool = True
 ) -> AsyncIterator[EmbeddedServer]:
     """Run a bus of the federation without a master: nobody makes streams or answers."""
-    account = (
-        keyring.account_jwt({}, now=clock())
-        if jetstream
-        else jwt.account(
+    accounts = keyring.account_jwts(now=clock())
+    if not jetstream:
+        accounts[keyring.account] = jwt.account(
             name=keyring.federation_id,
             public_key=keyring.account,
             signer=keyring._operator_signing,
             now=clock(),
-            scopes={k.public_key: SCOPES[role] for role, k in keyring._scopes.items()},
-            revocations={},
-            jetstream=False,
+            scopes={keyring._scopes["master"].public_key: SCOPES["master"]},
+            exports=SHARES,
         )
-    )
     settings = ServerSettings(
         directory=directory / "bus",
         certificate_file=keyring.server_file,
         operator_jwt=keyring.operator_jwt,
         system_account=keyring.system_account,
-        accounts={keyring.system_account: keyring.system_account_jwt, keyring.account: account},
+        accounts=accounts,
         host="127.0.0.1",
         sync_always=False,
     )
