@@ -301,6 +301,8 @@ def _asked(request: web.Request, comment: str) -> Request:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_KEY:
         raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
+    if not key.isprintable():  # a byte that is no text: a store cannot hold it
+        raise InvalidInput("an idempotency key is printable text")
     who = principal(request)
     # The name alone: every cluster reads it, and an address is nobody's business there.
     return Request(actor=who.name if who else "", comment=comment[:MAX_COMMENT], key=key)

@@ -64,7 +64,10 @@ class Tokens:
         labels: dict[str, str] | None = None,
         created_by: str,
     ) -> MadeToken:
-        """Make a token for `minutes` and `uses`. Raises InvalidInput, Unavailable."""
+        """Make a token for `minutes` and `uses`, and forget those that expired over a week ago.
+
+        Raises InvalidInput, Unavailable.
+        """
         if not 1 <= minutes <= MAX_MINUTES:
             raise InvalidInput(f"a token lives 1 to {MAX_MINUTES} minutes, not {minutes}")
         if not 1 <= uses <= MAX_USES:
@@ -94,7 +97,15 @@ class Tokens:
             cluster_name=cluster_name,
             labels=labels or {},
         )
-        await self._ledger.commit(lambda _: [record(TOKEN, made.id, made)])
+
+        def plan(tx: Transaction) -> list[Change]:
+            over = [token for token in _all(tx) if token.expires_at < now - KEEP_SECONDS]
+            return [
+                record(TOKEN, made.id, made),
+                *(record(TOKEN, t.id, None) for t in over[: MAX_EVENTS - 1]),
+            ]
+
+        await self._ledger.commit(plan)
         return MadeToken(id=token_id, join_token=text, expires_at=rfc3339(expires), uses=uses)
 
     async def list(self) -> list[ListedToken]:
@@ -102,16 +113,6 @@ class Tokens:
         now = self._ledger.clock.now()
         records = await self._ledger.database.read(_all)
         return [_listed(t, now) for t in sorted(records, key=lambda t: t.created_at, reverse=True)]
-
-    async def prune(self) -> None:
-        """Forget tokens that expired more than a week ago. Raises Unavailable."""
-        oldest = self._ledger.clock.now() - KEEP_SECONDS
-
-        def plan(tx: Transaction) -> list[Change]:
-            over = [token for token in _all(tx) if token.expires_at < oldest]
-            return [record(TOKEN, token.id, None) for token in over[:MAX_EVENTS]]
-
-        await self._ledger.commit(plan)
 
     async def revoke(self, token_id: str) -> None:
         """Refuse a token from now on; workers that joined with it stay. Raises NotFound, Unavailable."""

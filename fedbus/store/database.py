@@ -45,6 +45,7 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
 
 def _sound(path: Path, durability: Durability) -> sqlite3.Connection:
     """Open and check the file; raises sqlite3.DatabaseError where it is damaged."""
+    path.touch(mode=0o600)  # before SQLite does: its log gets the mode of the file
     connection = _connect(path, durability)
     try:
         _check(connection)
@@ -67,7 +68,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    """Move a damaged file and its log out of the way, keeping them for a look; return where to."""
+    """Move a damaged file out of the way, keeping it for a look, and delete its log; return where to."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -148,7 +148,7 @@ class Authenticator:
         """Say who asks; raises Unauthorized."""
         remote = request.remote or ""
         if (key := _api_key(request)) is not None:
-            if hmac.compare_digest(key.strip().encode(), self._api_key):
+            if hmac.compare_digest(key.strip().encode("utf-8", "surrogateescape"), self._api_key):
                 return Principal("local", "api-key", remote)
             raise Unauthorized(
                 "The API key is wrong", remedy=f"It is in {self.api_key_file.name} in the data directory"

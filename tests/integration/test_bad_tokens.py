@@ -130,6 +130,22 @@ async def test_a_token_that_the_bus_lets_in_no_more_is_explained_by_the_worker(s
     assert "last second" in answer["detail"]
 
 
+async def test_a_token_is_listed_for_a_week_after_it_expired_and_then_forgotten(scene: Scene) -> None:
+    week = 7 * 86_400.0
+    scene.master.clock.offset = -week - 3700.0
+    try:
+        old = (await token(scene, duration_minutes=1))["id"]
+        scene.master.clock.offset = -week + 3600.0
+        listed = (await token(scene))["id"]
+    finally:
+        scene.master.clock.offset = 0.0
+    new = (await token(scene))["id"]
+
+    ids = {found["id"] for found in (await scene.master.get("/v1/fed/join_tokens"))["tokens"]}
+    assert old not in ids
+    assert {listed, new} <= ids
+
+
 async def test_a_token_is_good_until_its_last_second_and_not_longer(scene: Scene) -> None:
     early, late = await token(scene, duration_minutes=1), await token(scene, duration_minutes=1)
     try:

@@ -72,6 +72,13 @@ async def test_a_file_of_a_newer_build_is_refused_and_kept(tmp_path: Path) -> No
     assert path.exists()
 
 
+async def test_store_and_log_are_their_owners_alone(tmp_path: Path) -> None:
+    async with Database(tmp_path / "store.db", "FULL") as database:
+        await database.write(lambda tx: tx.set_meta("a", "1"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"store.db": 0o600, "store.db-wal": 0o600, "store.db-shm": 0o600}
+
+
 async def test_a_change_by_somebody_else_is_noticed_once_and_our_own_never(tmp_path: Path) -> None:
     async with Database(tmp_path / "store.db", "NORMAL") as database:
         await database.write(lambda tx: tx.set_meta("a", "1"))

@@ -9,11 +9,13 @@ import pytest
 import structlog
 from aiohttp import ClientSession, web
 
+from fedbus.pki.ca import client_context
 from fedbus.web import auth as auth_module
 from fedbus.web import respond
 from fedbus.web.app import new_app
 from fedbus.web.auth import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, Authenticator, generate_password, principal
 from fedbus.web.throttle import FREE_ATTEMPTS
+from fedbus.web.tls import RestTls
 
 from .conftest import Serve
 
@@ -127,6 +129,19 @@ async def test_the_api_key_of_the_machine_opens_everything(
     assert await status(client, X_Auth_Apikey=key[:-1]) == 401
     assert await status(client, X_Auth_Apikey="") == 401
     assert await status(client, X_Auth_Apikey="\xff\u20ac".encode().decode("latin-1")) == 401
+
+
+async def test_an_api_key_with_bytes_that_are_no_text_is_a_wrong_one(
+    client: ClientSession, tls: RestTls
+) -> None:
+    async with client.get("/livez") as answer:
+        address = (answer.url.host, answer.url.port)
+    trust = client_context(tls.ca_file.read_bytes())
+    reader, writer = await asyncio.open_connection(*address, ssl=trust)
+    writer.write(b"GET /who HTTP/1.1\r\nHost: a\r\nX-Auth-Apikey: \xff\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_failed_logins_are_slowed_down_and_the_wait_is_told(
