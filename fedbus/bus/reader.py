@@ -13,6 +13,7 @@ import msgspec
 
 from fedbus.bus.session import Connection, Message
 from fedbus.errors import Unavailable
+from fedbus.model import subjects
 
 BATCH = 500
 """Messages a pull asks for."""
@@ -43,10 +44,21 @@ class _Status(msgspec.Struct):
 
 
 class Reader:
-    """One pull consumer of a stream, pinned to one filter."""
+    """One pull consumer of a stream, pinned to one filter.
 
-    def __init__(self, connection: Connection, stream: str, consumer: str, filter_subject: str) -> None:
-        self._connection = connection
+    `api` is what JetStream's calls begin with in the account of the connection.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        consumer: str,
+        filter_subject: str,
+        *,
+        api: str = subjects.JETSTREAM_API,
+    ) -> None:
+        self._connection, self._api = connection, f"{api}.CONSUMER"
         self._stream, self._consumer, self._filter = stream, consumer, filter_subject
         self._buffer: list[Message] = []
         self._arrived = asyncio.Event()
@@ -79,7 +91,7 @@ class Reader:
             **deliver,
         }
         answer = await self._connection.request(
-            f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._filter}",
+            f"{self._api}.CREATE.{self._stream}.{self._consumer}.{self._filter}",
             msgspec.json.encode({"stream_name": self._stream, "config": config}),
         )
         created = msgspec.json.decode(answer.data, type=_Created)
@@ -91,7 +103,7 @@ class Reader:
 
     async def detach(self) -> None:
         """Delete the consumer if there is one. Raises Unavailable."""
-        answer = await self._connection.request(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}")
+        answer = await self._connection.request(f"{self._api}.DELETE.{self._stream}.{self._consumer}")
         status = msgspec.json.decode(answer.data, type=_Status)
         if status.error is not None and status.error.err_code != _CONSUMER_NOT_FOUND:
             raise Unavailable(
@@ -136,7 +148,7 @@ class Reader:
                 "idle_heartbeat": int(_HEARTBEAT * _NANO),
             }
             await self._connection.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
+                f"{self._api}.MSG.NEXT.{self._stream}.{self._consumer}",
                 msgspec.json.encode(request),
                 reply=inbox,
             )

@@ -29,7 +29,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     operator_jwt: str
     system_account: str
     accounts: Mapping[str, str]
-    """Account public key to JWT: the system account and the federation's."""
+    """Account public key to JWT: the system account, the federation's and its members'."""
     host: str = "0.0.0.0"  # noqa: S104 - workers dial in from other networks; TLS and JWTs guard the port
     port: int = RANDOM_PORT
     """0 takes a free port."""

@@ -150,11 +150,8 @@ class ActiveFederation:
                 certificate_file=self._keyring.server_file,
                 operator_jwt=self._keyring.operator_jwt,
                 system_account=self._keyring.system_account,
-                accounts={
-                    self._keyring.system_account: self._keyring.system_account_jwt,
-                    # Dated at the beginning of time: whatever was pushed later has revocations, and wins.
-                    self._keyring.account: self._keyring.account_jwt({}, now=1),
-                },
+                # Dated at the beginning of time: whatever was pushed later has revocations, and wins.
+                accounts=self._keyring.account_jwts(now=1),
                 host=self._settings.bus_host,
                 port=self._promotion.listen_port,
             )
@@ -216,6 +213,7 @@ class ActiveFederation:
             await self.ledger.synchronise()
             await self._publish_record()
             await self.configuration.load()
+            await self._share()
             await self.members.push_revocations()
             await self.members.drop_consumers(connection)
             if self.recovery.rewrites != self._told_rewrites:
@@ -309,15 +307,26 @@ class ActiveFederation:
         self.fleet.member_changed(cluster)
         self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
 
+    async def _share(self) -> None:
+        """Push the federation's account: the servers may have what an earlier version shared with members."""
+        await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
+
     async def _revoke(self, revocations: dict[str, int]) -> None:
-        """Push the account with these revocations; a server keeps the JWT with the latest date."""
-        await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
+        """Push the members' account with these revocations."""
+        account_jwt = self._keyring.members_jwt(revocations, now=self._push_time())
+        await self._push(self._keyring.members_account, account_jwt)
+
+    def _push_time(self) -> float:
+        """Return a date for an account's JWT: a server keeps the one with the latest."""
         self._last_push = max(self._clock.now(), self._last_push + 1)
-        account_jwt = self._keyring.account_jwt(revocations, now=self._last_push)
+        return self._last_push
+
+    async def _push(self, account: str, account_jwt: str) -> None:
+        await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
         await admin.push_account(self.system.current(), account_jwt)
         if self.server is not None:
             # Kept for its next start too, should its own copy be lost.
-            self.server.preload({self._keyring.account: account_jwt})
+            self.server.preload({account: account_jwt})
 
 
 def certificate_hosts(server: str, bus_host: str) -> list[str]:

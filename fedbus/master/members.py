@@ -55,6 +55,8 @@ FAREWELL_SECONDS = 0.5
 RENEWAL_DAYS = 365
 """How long the renewal credential lives: the longest sleep that needs no new token."""
 _DAY = 86_400
+_IMPORTED = "_R_."
+"""What nats-server puts before the reply of an imported call; a client that sends such a reply is refused."""
 
 Reason = Literal["removed", "left", "demoted"]
 
@@ -87,7 +89,7 @@ class Members:
     async def on_join(self, connection: Connection, message: Message) -> None:
         """Answer a join request."""
         token_id = _sender(message)
-        if token_id is not None and _wants_answer(message, token_id):
+        if token_id is not None and _wants_answer(message):
             await self._answer(connection, message, self._join(token_id, message))
 
     async def on_up(self, connection: Connection, message: Message) -> None:
@@ -96,9 +98,9 @@ class Members:
         if cluster_id is None:
             return
         match message.subject.rsplit(".", 1)[-1]:
-            case "renew" if _wants_answer(message, cluster_id):
+            case "renew" if _wants_answer(message):
                 await self._answer(connection, message, self._renew(cluster_id))
-            case "leave" if _wants_answer(message, cluster_id):
+            case "leave" if _wants_answer(message):
                 await self._answer(connection, message, self._leave(cluster_id))
                 await self.push_revocations()
             case "report":
@@ -324,7 +326,7 @@ def _control(cluster_id: str, what: str, payload: bytes) -> Change:
 
 
 def _sender(message: Message) -> str | None:
-    """Return who sent a message; None for one of a stream that a pull's reply was steered here with."""
+    """Return who sent a message; None for one of a stream: its subject is the stream's, not where it came."""
     try:
         return subjects.sender(message.subject)
     except ValueError:
@@ -332,13 +334,14 @@ def _sender(message: Message) -> str | None:
         return None
 
 
-def _wants_answer(message: Message, sender: str) -> bool:
-    """Tell whether the sender itself asks: only it can name a place in its own private inbox.
+def _wants_answer(message: Message) -> bool:
+    """Tell whether a member asks: the server then names the place for the answer, in the members' account.
 
-    The server does not check where a worker has the answer to a JetStream call, or the end of a pull,
-    delivered: on another cluster's `leave`, for instance. Such a message names no place for an answer.
+    Members cannot reach the subjects of the federation's account but by the calls they import, and where
+    they have an answer delivered is of their own account only (`pki/roles.py`). What comes with another
+    reply, or none, was not sent by a member: it has no answer that could be steered.
     """
-    if message.reply.startswith(f"_INBOX_{sender}."):
+    if message.reply.startswith(_IMPORTED):
         return True
     log.warning("steered_message", subject=message.subject)
     return False

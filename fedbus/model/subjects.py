@@ -7,6 +7,7 @@
     fed.v1.join.<token id>                      join
     fed.v1.live.checkpoint                      the signed head, every few seconds
     fed.v1.audit.<category>                     audit records
+    fed.v1.js.<call>                            what members may call of JetStream's API, in their account
 
 Names are escaped to the NATS token alphabet: every byte outside `A-Z a-z 0-9 _ - :` is written `%XX`.
 """
@@ -24,6 +25,11 @@ CHECKPOINT = f"{ROOT}.live.checkpoint"
 JOIN = f"{ROOT}.join.*"
 AUDIT = f"{ROOT}.audit.>"
 HEARTBEATS = f"{ROOT}.up.*.hb"
+JETSTREAM_API = "$JS.API"
+"""Before JetStream's calls in the federation's account."""
+MEMBERS_API = f"{ROOT}.js"
+"""Before the same calls in the members' account. Not `$JS.API`: under that name the server answers too, and
+at once, that the account has no JetStream (measured, 2.15.1)."""
 
 POLICY = "policy"
 RECORD = "record"

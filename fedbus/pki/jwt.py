@@ -17,7 +17,7 @@ import msgspec
 from fedbus.errors import InvalidInput
 from fedbus.pki import nkeys
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.pki.roles import UNLIMITED, Scope
+from fedbus.pki.roles import UNLIMITED, Scope, Share
 
 Claims = dict[str, Any]
 
@@ -54,21 +54,28 @@ def account(
     scopes: Mapping[str, Scope] | None = None,
     revocations: Mapping[str, int] | None = None,
     jetstream: bool = False,
+    exports: Collection[Share] = (),
+    imports: Collection[Share] = (),
+    imports_from: str = "",
 ) -> str:
     """Mint an account JWT, signed by the operator or one of its signing keys.
 
     `scopes` maps public signing keys to what users signed by them may do; a user signed by any other
     key may do nothing. `revocations` maps user keys to a time: their JWTs issued up to then are dead.
-    Nothing is imported or exported, and there are no leaf nodes.
+    `imports` are of the account whose public key is `imports_from`. There are no leaf nodes.
     """
     nats: Claims = {
         "type": "account",
         "version": _VERSION,
-        "limits": _account_limits(jetstream=jetstream),
+        "limits": _account_limits(jetstream=jetstream) | {"imports": len(imports), "exports": len(exports)},
         "default_permissions": _NOTHING if scopes is not None else {"pub": {}, "sub": {}},
     }
     if scopes:
         nats["signing_keys"] = [_scope(key, scope) for key, scope in sorted(scopes.items())]
+    if exports:
+        nats["exports"] = [_export(share) for share in exports]
+    if imports:
+        nats["imports"] = [_import(share, imports_from) for share in imports]
     if revocations:
         nats["revocations"] = dict(sorted(revocations.items()))
     return _encode({"sub": public_key, "name": name, "nats": nats}, signer, now)
@@ -142,8 +149,6 @@ def _account_limits(*, jetstream: bool) -> Claims:
         "subs": UNLIMITED,
         "data": UNLIMITED,
         "payload": UNLIMITED,
-        "imports": 0,
-        "exports": 0,
         "conn": UNLIMITED,
         "leaf": 0,
         "wildcards": True,
@@ -155,6 +160,23 @@ def _account_limits(*, jetstream: bool) -> Claims:
             ("mem_storage", "disk_storage", "streams", "consumer", "max_ack_pending"), UNLIMITED
         )
     return limits
+
+
+def _export(share: Share) -> Claims:
+    claims = {"name": share.subject, "subject": share.subject}
+    if share.stream:
+        return claims | {"type": "stream"}
+    return claims | {"type": "service", "response_type": "Stream" if share.many_answers else "Singleton"}
+
+
+def _import(share: Share, account_key: str) -> Claims:
+    return {
+        "name": share.subject,
+        "subject": share.subject,
+        "local_subject": share.local,
+        "account": account_key,
+        "type": "stream" if share.stream else "service",
+    }
 
 
 def _scope(public_key: str, scope: Scope) -> Claims:

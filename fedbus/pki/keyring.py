@@ -5,12 +5,12 @@
       operator.jwt         the trust anchor of every server
       system-account.jwt
       system.creds         a user of the system account: pushes account JWTs
-      operator-signing.seed    signs the account JWT
+      operator-signing.seed    signs the account JWTs
       scope-<role>.seed    signs the users of that role
       signing.key          signs events
       ca.pem ca.key        certificate authority
       server.pem           the server's certificate chain and key, in one file: a crash leaves no odd pair
-      offline/             identity seeds of the operator and both accounts: nothing here reads them
+      offline/             identity seeds of the operator and the accounts: nothing here reads them
 
 `offline/` is needed to replace a signing key, and for nothing else: move it to a safe place.
 Everything is mode 0600 in directories of mode 0700. The directory appears by one rename, so a
@@ -29,12 +29,14 @@ from fedbus.pki import ca, files, jwt
 from fedbus.pki.ca import CertificateAuthority, Issued, Randomness
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.nkeys import SEED_BYTES, KeyPair, KeyType
-from fedbus.pki.roles import SCOPES, Role
+from fedbus.pki.roles import MEMBERS, SCOPES, SHARES, Role, Scope
 from fedbus.pki.signing import KEY_BYTES, Signer
 
 _INDEX: Final = "keyring.json"
 _SERVER: Final = "server.pem"
 SYSTEM_ACCOUNT_NAME: Final = "SYS"
+_FORMAT: Final = 2
+"""1 had one account for the master and its members; it was never released."""
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class _Index(msgspec.Struct, frozen=True):
     operator: str
     account: str
     system_account: str
+    members_account: str = ""
     format: int = 1
 
 
@@ -68,7 +71,9 @@ class Keyring:
         self.directory = directory
         self.federation_id = index.federation_id
         self.account = index.account
-        """The public key of the federation's account."""
+        """The public key of the federation's account: streams and master."""
+        self.members_account = index.members_account
+        """The public key of the account that everybody else is in."""
         self.system_account = index.system_account
         """The public key of the system account."""
         self.operator_jwt = operator_jwt
@@ -106,6 +111,7 @@ class Keyring:
         """Read a keyring. Raises ConfigError when a part is missing or damaged, naming it."""
         try:
             index = msgspec.json.decode((directory / _INDEX).read_bytes(), type=_Index)
+            _check_format(directory, index)
             return cls(
                 directory,
                 index,
@@ -122,6 +128,8 @@ class Keyring:
             )
         except FileNotFoundError as error:
             raise ConfigError(f"the keyring has no {error.filename}", code="KEYRING_UNUSABLE") from error
+        except ConfigError:
+            raise
         except (FedbusError, OSError, ValueError) as error:
             raise ConfigError(
                 f"the keyring {directory} cannot be read: {error}", code="KEYRING_UNUSABLE"
@@ -137,21 +145,45 @@ class Keyring:
         """The server's certificate, CA and key, for the server's configuration."""
         return self.directory / _SERVER
 
-    def account_jwt(self, revocations: Mapping[str, int], *, now: float) -> str:
-        """Mint the federation's account JWT, to be pushed to `$SYS.REQ.CLAIMS.UPDATE`.
-
-        `revocations` maps user public keys to a time in seconds: JWTs issued up to then are dead.
-        A push replaces what the server holds, even a newer one: let one writer push, always all revocations.
-        """
+    def account_jwt(self, *, now: float) -> str:
+        """Mint the JWT of the federation's account, to be pushed to `$SYS.REQ.CLAIMS.UPDATE`."""
         return jwt.account(
             name=self.federation_id,
             public_key=self.account,
             signer=self._operator_signing,
             now=now,
-            scopes={keys.public_key: SCOPES[role] for role, keys in self._scopes.items()},
-            revocations=revocations,
+            scopes=self._scopes_of(set(SCOPES) - set(MEMBERS)),
             jetstream=True,
+            exports=SHARES,
         )
+
+    def members_jwt(self, revocations: Mapping[str, int], *, now: float) -> str:
+        """Mint the JWT of the members' account, to be pushed the same way.
+
+        `revocations` maps user public keys to a time in seconds: JWTs issued up to then are dead.
+        A push replaces what the server holds, even a newer one: let one writer push, always all revocations.
+        """
+        return jwt.account(
+            name=f"{self.federation_id}-members",
+            public_key=self.members_account,
+            signer=self._operator_signing,
+            now=now,
+            scopes=self._scopes_of(MEMBERS),
+            revocations=revocations,
+            imports=SHARES,
+            imports_from=self.account,
+        )
+
+    def account_jwts(self, *, now: float) -> dict[str, str]:
+        """Return what a server needs to start with: each account's public key and JWT, nobody revoked."""
+        return {
+            self.system_account: self.system_account_jwt,
+            self.account: self.account_jwt(now=now),
+            self.members_account: self.members_jwt({}, now=now),
+        }
+
+    def _scopes_of(self, roles: Iterable[Role]) -> dict[str, Scope]:
+        return {self._scopes[role].public_key: SCOPES[role] for role in roles}
 
     def user_jwt(self, role: Role, name: str, public_key: str, *, now: float, expires: float | None) -> str:
         """Mint a user JWT for a key that somebody else holds.
@@ -162,7 +194,7 @@ class Keyring:
         return jwt.user(
             name=name,
             public_key=public_key,
-            account_key=self.account,
+            account_key=self.members_account if role in MEMBERS else self.account,
             signer=self._scopes[role],
             now=now,
             expires=expires,
@@ -199,7 +231,8 @@ def _make(
         return KeyPair.new(key_type, randomness(SEED_BYTES))
 
     operator, operator_signing = new(KeyType.OPERATOR), new(KeyType.OPERATOR)
-    system_account, account, system = new(KeyType.ACCOUNT), new(KeyType.ACCOUNT), new(KeyType.USER)
+    system_account, system = new(KeyType.ACCOUNT), new(KeyType.USER)
+    account, members_account = new(KeyType.ACCOUNT), new(KeyType.ACCOUNT)
     operator_jwt = jwt.operator(
         name=federation_id,
         keys=operator,
@@ -214,7 +247,14 @@ def _make(
         name="master", public_key=system.public_key, account_keys=system_account, now=now
     )
     authority = CertificateAuthority.make(f"fedbus {federation_id}", now=now, randomness=randomness)
-    index = _Index(federation_id, operator.public_key, account.public_key, system_account.public_key)
+    index = _Index(
+        federation_id,
+        operator.public_key,
+        account.public_key,
+        system_account.public_key,
+        members_account.public_key,
+        _FORMAT,
+    )
 
     files.write(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
     files.write(directory / "operator.jwt", operator_jwt)
@@ -228,8 +268,23 @@ def _make(
     files.write(directory / "ca.key", authority.key_pem)
     files.write(directory / _SERVER, authority.issue(hosts, now=now, randomness=randomness).pem)
     offline = files.make_directory(directory / "offline")
-    for name, keys in {"operator": operator, "account": account, "system-account": system_account}.items():
+    identities = {
+        "operator": operator,
+        "account": account,
+        "members-account": members_account,
+        "system-account": system_account,
+    }
+    for name, keys in identities.items():
         files.write(offline / f"{name}.seed", keys.seed)
+
+
+def _check_format(directory: Path, index: _Index) -> None:
+    if index.format != _FORMAT:
+        raise ConfigError(
+            f"the keyring {directory} has format {index.format}, this version needs {_FORMAT}",
+            code="KEYRING_UNUSABLE",
+            remedy="demote with the version that made it, then promote and let the clusters join again",
+        )
 
 
 def _text(path: Path) -> str:

@@ -1,12 +1,19 @@
 """What each role may do on the bus. Data only: this file is the whole truth about permissions.
 
-The account JWT carries these scopes as templates of scoped signing keys, so a user's JWT holds a name
+There are two accounts. The federation's has JetStream, the streams and the master. Everybody else is in the
+members' account, which has nothing of its own and imports `SHARES`, no more. Why: the server checks what a
+client publishes to, and not where it has the answer delivered (measured, 2.15.1). A member that may pull
+from its own consumer could have the server's "404 no messages" delivered to `$JS.API.STREAM.DELETE.AUDIT`,
+and the stream was gone. The answer to an imported call goes back to the account it came from, and is
+not taken for a call there.
+
+The account JWTs carry these scopes as templates of scoped signing keys, so a user's JWT holds a name
 and nothing else, and one push of the account JWT changes every cluster's permissions at once.
 `{{name()}}` stands for the name in the user's JWT: the cluster id, the token id, the auditor's name.
 
-What is not listed is refused by the server. On purpose nobody but the master gets:
-- `$JS.API.CONSUMER.CREATE.<stream>` without name and filter: its body may carry any filter;
-- `$JS.API.STREAM.>`, `$JS.API.DIRECT.>`: they read, change and delete across clusters;
+What is not listed is refused by the server. On purpose nobody but the master gets, of JetStream's API:
+- `CONSUMER.CREATE.<stream>` without name and filter: its body may carry any filter;
+- `STREAM.>`, `DIRECT.>`: they read, change and delete across clusters;
 - inboxes other than the own one: a reply is as private as the request.
 """
 
@@ -14,6 +21,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
+
+from fedbus.model.subjects import CHECKPOINT, JETSTREAM_API, MEMBERS_API
 
 Role = Literal["join", "worker", "renew", "auditor", "master"]
 
@@ -35,6 +44,22 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes in one message; unlimited means the server's own limit."""
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What the federation's account lets the members' account have.
+
+    Not secured by activation tokens: no account but ours is signed by the federation's operator.
+    """
+
+    subject: str
+    """In the federation's account."""
+    local: str
+    """What it is called in the members' account."""
+    stream: bool = False
+    """Whether it flows to the members; otherwise they call it."""
+    many_answers: bool = False
+    """Whether a call may be answered more than once."""
+
+
 def _consumer(stream: str, name: str, filter_subject: str) -> tuple[str, ...]:
     """One pull consumer, pinned to name and filter: make, drop, pull, acknowledge.
 
@@ -42,12 +67,37 @@ def _consumer(stream: str, name: str, filter_subject: str) -> tuple[str, ...]:
     Acknowledgements have two forms, with and without domain and account (NATS ADR-15).
     """
     return (
-        f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter_subject}",
-        f"$JS.API.CONSUMER.DELETE.{stream}.{name}",
-        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}",
+        f"{MEMBERS_API}.CONSUMER.CREATE.{stream}.{name}.{filter_subject}",
+        f"{MEMBERS_API}.CONSUMER.DELETE.{stream}.{name}",
+        f"{MEMBERS_API}.CONSUMER.MSG.NEXT.{stream}.{name}",
         f"$JS.ACK.{stream}.{name}.>",
         f"$JS.ACK.*.*.{stream}.{name}.>",
     )
+
+
+def _call(subject: str, *, many_answers: bool = False) -> Share:
+    local = subject.replace(JETSTREAM_API, MEMBERS_API)
+    return Share(subject=subject, local=local, many_answers=many_answers)
+
+
+def _consumers(stream: str, *filter_subjects: str) -> tuple[Share, ...]:
+    """Share the calls of `_consumer` for every name; the scopes pin the names."""
+    return (
+        *(_call(f"{JETSTREAM_API}.CONSUMER.CREATE.{stream}.*.{subject}") for subject in filter_subjects),
+        _call(f"{JETSTREAM_API}.CONSUMER.DELETE.{stream}.*"),
+        _call(f"{JETSTREAM_API}.CONSUMER.MSG.NEXT.{stream}.*", many_answers=True),
+        _call(f"$JS.ACK.{stream}.>"),
+        _call(f"$JS.ACK.*.*.{stream}.>"),
+    )
+
+
+SHARES: Final = (
+    *_consumers("POLICY", "fed.v1.ev.all.>", "fed.v1.ev.c.>"),
+    *_consumers("AUDIT", "fed.v1.audit.>"),
+    *(_call(f"fed.v1.up.*.{what}") for what in ("hb", "leave", "renew", "report")),
+    _call("fed.v1.join.*"),
+    Share(subject=CHECKPOINT, local=CHECKPOINT, stream=True),
+)
 
 
 JOIN: Final = Scope(
@@ -69,7 +119,7 @@ WORKER: Final = Scope(
         f"fed.v1.up.{_NAME}.renew",
         f"fed.v1.up.{_NAME}.report",
     ),
-    subscribe=(_INBOX, "fed.v1.live.checkpoint"),
+    subscribe=(_INBOX, CHECKPOINT),
 )
 
 RENEW: Final = Scope(
@@ -90,4 +140,6 @@ AUDITOR: Final = Scope(
 
 MASTER: Final = Scope(role="master", publish=(">",), subscribe=(">",), max_subscriptions=UNLIMITED)
 
+MEMBERS: Final[tuple[Role, ...]] = ("join", "worker", "renew", "auditor")
+"""The roles of the members' account."""
 SCOPES: Final[Mapping[Role, Scope]] = {scope.role: scope for scope in (JOIN, WORKER, RENEW, AUDITOR, MASTER)}

@@ -13,6 +13,7 @@ import structlog
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest
+from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import Checkpoint, ScopeState
 from fedbus.runtime import Clock, first
@@ -63,7 +64,7 @@ class Follower:
         """Read for ever on one session. Raises Unavailable when it ends."""
         while True:
             self._rewind.clear()
-            reader = Reader(connection, self._stream, self._consumer, self._filter)
+            reader = Reader(connection, self._stream, self._consumer, self._filter, api=subjects.MEMBERS_API)
             await self._attach(reader)
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(reader.run(self._handle, idle=True), name=f"read {self.scope}")

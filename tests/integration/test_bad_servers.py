@@ -148,10 +148,7 @@ def another_bus(directory: Path, port: int, keyring: Keyring, certificate: Path)
         certificate_file=certificate,
         operator_jwt=keyring.operator_jwt,
         system_account=keyring.system_account,
-        accounts={
-            keyring.system_account: keyring.system_account_jwt,
-            keyring.account: keyring.account_jwt({}, now=clock()),
-        },
+        accounts=keyring.account_jwts(now=clock()),
         host="127.0.0.1",
         port=port,
         sync_always=False,

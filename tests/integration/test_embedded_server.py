@@ -51,10 +51,7 @@ def settings(tmp_path: Path, keyring: Keyring) -> ServerSettings:
         certificate_file=keyring.server_file,
         operator_jwt=keyring.operator_jwt,
         system_account=keyring.system_account,
-        accounts={
-            keyring.system_account: keyring.system_account_jwt,
-            keyring.account: keyring.account_jwt({}, now=clock()),
-        },
+        accounts=keyring.account_jwts(now=clock()),
         host="127.0.0.1",
         sync_always=False,
     )
@@ -355,7 +352,7 @@ async def test_a_revoked_worker_is_cut_at_once_refused_after_and_the_others_stay
         async with connect(server.url, keyring, kept) as other, connect(server.url, keyring, removed, cut):
             began = time.monotonic()
             answer = await push(
-                server, keyring, keyring.account_jwt({removed.public_key: int(clock())}, now=clock())
+                server, keyring, keyring.members_jwt({removed.public_key: int(clock())}, now=clock())
             )
             async with asyncio.timeout(1):
                 await cut.wait()
@@ -377,7 +374,7 @@ async def test_a_revocation_outlives_a_restart_with_the_old_account_jwt_in_the_c
     async with server:
         assert await admitted(server, keyring, removed)
         # same second as the account JWT in the configuration: the resolver must not call that older
-        await push(server, keyring, keyring.account_jwt({removed.public_key: int(clock())}, now=clock()))
+        await push(server, keyring, keyring.members_jwt({removed.public_key: int(clock())}, now=clock()))
 
     async with server:
         assert not await admitted(server, keyring, removed)
@@ -387,12 +384,12 @@ async def test_a_revocation_outlives_the_loss_of_the_resolvers_directory_when_it
     settings: ServerSettings, keyring: Keyring
 ) -> None:
     removed = credentials(keyring, "worker", "c1")
-    revoked = keyring.account_jwt({removed.public_key: int(clock())}, now=clock())
+    revoked = keyring.members_jwt({removed.public_key: int(clock())}, now=clock())
 
     server = EmbeddedServer(settings)
     async with server:
         await push(server, keyring, revoked)
-        server.preload({keyring.account: revoked})
+        server.preload({keyring.members_account: revoked})
     for file in settings.jwt_directory.iterdir():
         file.unlink()
 
@@ -421,7 +418,7 @@ async def test_a_key_that_gets_a_new_jwt_after_its_revocation_may_come_back(
     )
 
     async with EmbeddedServer(settings) as server:
-        await push(server, keyring, keyring.account_jwt({removed.public_key: int(clock()) - 30}, now=clock()))
+        await push(server, keyring, keyring.members_jwt({removed.public_key: int(clock()) - 30}, now=clock()))
 
         assert not await admitted(server, keyring, removed)
         assert await admitted(server, keyring, again)
@@ -432,8 +429,8 @@ async def test_a_push_replaces_even_a_newer_account_jwt(settings: ServerSettings
     removed = credentials(keyring, "worker", "c1")
 
     async with EmbeddedServer(settings) as server:
-        await push(server, keyring, keyring.account_jwt({removed.public_key: int(clock())}, now=clock()))
-        await push(server, keyring, keyring.account_jwt({}, now=clock() - 60))
+        await push(server, keyring, keyring.members_jwt({removed.public_key: int(clock())}, now=clock()))
+        await push(server, keyring, keyring.members_jwt({}, now=clock() - 60))
 
         assert await admitted(server, keyring, removed)
 
@@ -445,9 +442,9 @@ async def test_two_revocations_in_the_same_second_both_count(
     now = clock()
 
     async with EmbeddedServer(settings) as server:
-        await push(server, keyring, keyring.account_jwt({first.public_key: int(now)}, now=now))
+        await push(server, keyring, keyring.members_jwt({first.public_key: int(now)}, now=now))
         both = {first.public_key: int(now), second.public_key: int(now)}
-        await push(server, keyring, keyring.account_jwt(both, now=now))
+        await push(server, keyring, keyring.members_jwt(both, now=now))
 
         assert not await admitted(server, keyring, first)
         assert not await admitted(server, keyring, second)
@@ -461,7 +458,7 @@ async def test_an_account_of_another_operator_opens_nothing_even_when_pushed(
     )
 
     async with EmbeddedServer(settings) as server:
-        await push(server, keyring, stranger.account_jwt({}, now=clock()))
+        await push(server, keyring, stranger.account_jwt(now=clock()))
 
         assert not await admitted(server, keyring, credentials(stranger))
 

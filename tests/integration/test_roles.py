@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import pytest_asyncio
 
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
+from fedbus.model.subjects import JETSTREAM_API, MEMBERS_API
 from fedbus.pki.ca import client_context
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
@@ -84,6 +85,12 @@ ADMINISTRATION = (
     "anything",
 )
 
+
+def in_members_words(calls: Iterable[str]) -> list[str]:
+    """Return the calls of JetStream under the name that the members' account has for them."""
+    return [call.replace(JETSTREAM_API, MEMBERS_API) for call in calls if call.startswith(JETSTREAM_API)]
+
+
 LISTENING = (
     ">",
     "*.>",
@@ -112,6 +119,8 @@ LISTENING = (
     "$JS.>",
     "$JS.ACK.>",
     "$JS.API.>",
+    "fed.v1.js.>",
+    "_R_.>",
     "$JS.EVENT.ADVISORY.>",
     "$SYS.>",
     "$SYS.ACCOUNT.>",
@@ -275,10 +284,7 @@ async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
         certificate_file=keyring.server_file,
         operator_jwt=keyring.operator_jwt,
         system_account=keyring.system_account,
-        accounts={
-            keyring.system_account: keyring.system_account_jwt,
-            keyring.account: keyring.account_jwt({}, now=clock()),
-        },
+        accounts=keyring.account_jwts(now=clock()),
         host="127.0.0.1",
         sync_always=False,
     )
@@ -322,7 +328,7 @@ def publish_universe() -> Iterator[str]:
         if scope.role != "master":
             for name in (OWN, OTHER):
                 yield from (spoken(pattern) for pattern in own(scope.publish, name))
-    for subject in ADMINISTRATION:
+    for subject in (*ADMINISTRATION, *in_members_words(ADMINISTRATION)):
         tokens = subject.split(".")
         for stream in ("POLICY", "AUDIT") if "S" in tokens else ("",):
             yield ".".join(stream if token == "S" else token for token in tokens)
@@ -384,7 +390,7 @@ async def create(client: Wire, stream: str, name: str, subject: str, /, **config
     """Make a consumer by the named and filtered call, with whatever the body says."""
     given = {"name": name, "filter_subject": subject, "ack_policy": "all", "mem_storage": True}
     return await client.call(
-        f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{subject}", stream_name=stream, config=given | config
+        f"{MEMBERS_API}.CONSUMER.CREATE.{stream}.{name}.{subject}", stream_name=stream, config=given | config
     )
 
 
@@ -401,11 +407,11 @@ async def test_a_role_makes_reads_acknowledges_and_drops_its_own_consumer(  # no
 ) -> None:
     async with bus.connect(role, OWN) as client, bus.connect("master", "master") as master:
         assert "error" not in await create(client, stream, consumer, subject)
-        message = await client.ask(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}")
+        message = await client.ask(f"{MEMBERS_API}.CONSUMER.MSG.NEXT.{stream}.{consumer}")
         client.publish(message.reply, b"+ACK")
         assert await client.refusals() == []
         state = await master.call(f"$JS.API.CONSUMER.INFO.{stream}.{consumer}")
-        dropped = await client.call(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer}")
+        dropped = await client.call(f"{MEMBERS_API}.CONSUMER.DELETE.{stream}.{consumer}")
 
     assert message.subject == event
     assert state["ack_floor"]["consumer_seq"] == 1
@@ -429,7 +435,7 @@ async def test_a_create_call_whose_body_says_other_than_its_subject_gives_no_oth
     async with bus.connect("worker", OWN) as client, bus.connect("master", "master") as master:
         answer = await create(client, "POLICY", "c1-own", "fed.v1.ev.c.c1.>", **lie)
         consumers = (await master.call("$JS.API.CONSUMER.LIST.POLICY"))["consumers"]
-        await client.call("$JS.API.CONSUMER.DELETE.POLICY.c1-own")
+        await client.call(f"{MEMBERS_API}.CONSUMER.DELETE.POLICY.c1-own")
 
     if lie == {"name": "c2-own"}:  # the name in the subject is the one that counts
         assert [(c["name"], c["config"]["filter_subject"]) for c in consumers] == [
@@ -443,7 +449,7 @@ async def test_a_create_call_whose_body_says_other_than_its_subject_gives_no_oth
 async def test_a_narrower_filter_than_the_own_one_is_still_the_own_one(bus: Bus) -> None:
     async with bus.connect("worker", OWN) as client:
         made = await create(client, "POLICY", "c1-own", "fed.v1.ev.c.c1.control.>")
-        await client.call("$JS.API.CONSUMER.DELETE.POLICY.c1-own")
+        await client.call(f"{MEMBERS_API}.CONSUMER.DELETE.POLICY.c1-own")
 
     assert "error" not in made
 

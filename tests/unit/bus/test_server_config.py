@@ -79,10 +79,7 @@ def test_the_server_accepts_it(tmp_path: Path, directory: str, monitor_port: int
             certificate_file=keyring.server_file,
             operator_jwt=keyring.operator_jwt,
             system_account=keyring.system_account,
-            accounts={
-                keyring.system_account: keyring.system_account_jwt,
-                keyring.account: keyring.account_jwt({}, now=NOW),
-            },
+            accounts=keyring.account_jwts(now=NOW),
             monitor_port=monitor_port,
         )
     )

@@ -5,7 +5,7 @@ import pytest
 from fedbus.errors import InvalidInput
 from fedbus.pki import jwt
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.pki.roles import JOIN, SCOPES, WORKER
+from fedbus.pki.roles import JOIN, SCOPES, WORKER, Share
 
 NOW = 1_700_000_000.9
 OPERATOR = KeyPair.new(KeyType.OPERATOR, b"o" * 32)
@@ -142,6 +142,32 @@ def test_jetstream_is_unlimited_where_it_is_on_and_absent_where_it_is_not() -> N
         assert on[limit] == -1
         assert limit not in off
     assert (on["imports"], on["exports"], on["leaf"]) == (0, 0, 0)
+
+
+def test_what_is_shared_is_exported_by_one_account_and_imported_by_the_other_under_its_local_name() -> None:
+    shares = (
+        Share(subject="a.b.*", local="l.b.*", many_answers=True),
+        Share(subject="c", local="c"),
+        Share(subject="d", local="d", stream=True),
+    )
+    exporting = account(exports=shares)
+    importing = account(imports=shares, imports_from=ACCOUNT.public_key)
+
+    assert exporting["exports"] == [
+        {"name": "a.b.*", "subject": "a.b.*", "type": "service", "response_type": "Stream"},
+        {"name": "c", "subject": "c", "type": "service", "response_type": "Singleton"},
+        {"name": "d", "subject": "d", "type": "stream"},
+    ]
+    where = {"account": ACCOUNT.public_key}
+    assert importing["imports"] == [
+        {"name": "a.b.*", "subject": "a.b.*", "local_subject": "l.b.*", "type": "service"} | where,
+        {"name": "c", "subject": "c", "local_subject": "c", "type": "service"} | where,
+        {"name": "d", "subject": "d", "local_subject": "d", "type": "stream"} | where,
+    ]
+    for nats, exports, imports in ((exporting, 3, 0), (importing, 0, 3)):
+        limits = nats["limits"]
+        assert isinstance(limits, dict)
+        assert (limits["exports"], limits["imports"]) == (exports, imports)
 
 
 def test_revocations_are_carried_as_given() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from fedbus.errors import ConfigError, Conflict, InvalidInput
+from fedbus.model import subjects
 from fedbus.pki import jwt
 from fedbus.pki.ca import DAY, Randomness
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.pki.roles import SCOPES, Role
+from fedbus.pki.roles import MEMBERS, SCOPES, SHARES, Role
 from fedbus.pki.signing import Verifier
 
 NOW = 1_700_000_000.0
@@ -46,7 +47,8 @@ def test_what_is_created_is_loaded(keyring: Keyring) -> None:
     assert again.signer.public_key == keyring.signer.public_key
     assert again.system == keyring.system
     assert again.ca_pem == keyring.ca_pem
-    assert again.account_jwt({}, now=NOW) == keyring.account_jwt({}, now=NOW)
+    assert again.members_account == keyring.members_account
+    assert again.account_jwts(now=NOW) == keyring.account_jwts(now=NOW)
 
 
 def test_everything_is_its_owners_alone(keyring: Keyring) -> None:
@@ -81,7 +83,7 @@ def test_a_creation_that_was_cut_short_leaves_no_keyring_and_can_be_done_again(t
 
 
 def test_no_two_keys_are_the_same(keyring: Keyring) -> None:
-    assert len(secrets(keyring.directory)) == 11
+    assert len(secrets(keyring.directory)) == 12
 
 
 def test_other_randomness_gives_other_keys(keyring: Keyring, tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_other_randomness_gives_other_keys(keyring: Keyring, tmp_path: Path) -> 
 def test_it_works_without_its_offline_part(keyring: Keyring) -> None:
     shutil.rmtree(keyring.directory / "offline")
 
-    assert Keyring.load(keyring.directory).account_jwt({}, now=NOW)
+    assert len(Keyring.load(keyring.directory).account_jwts(now=NOW)) == 3
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,15 @@ def test_a_missing_or_damaged_part_is_named_or_at_least_told(keyring: Keyring, n
 
 def test_the_chain_of_trust_leads_from_operator_to_user(keyring: Keyring) -> None:
     operator = jwt.decode_claims(keyring.operator_jwt)
-    account = jwt.verify(keyring.account_jwt({}, now=NOW), operator["nats"]["signing_keys"])
+    account = jwt.verify(keyring.account_jwt(now=NOW), operator["nats"]["signing_keys"])
+    members = jwt.verify(keyring.members_jwt({}, now=NOW), operator["nats"]["signing_keys"])
     system = jwt.verify(keyring.system_account_jwt, operator["nats"]["signing_keys"])
-    signers = [scope["key"] for scope in account["nats"]["signing_keys"]]
+    signers = [scope["key"] for scope in members["nats"]["signing_keys"]]
     user = jwt.verify(keyring.user_jwt("worker", "c1", new_user(), now=NOW, expires=None), signers)
 
     assert operator["nats"]["system_account"] == system["sub"] == keyring.system_account
-    assert account["sub"] == user["nats"]["issuer_account"] == keyring.account
+    assert account["sub"] == keyring.account
+    assert members["sub"] == user["nats"]["issuer_account"] == keyring.members_account
     assert jwt.verify(keyring.system.jwt, [keyring.system_account])["sub"] == keyring.system.public_key
 
 
@@ -143,11 +147,48 @@ def new_user(byte: bytes = b"u") -> str:
 
 @pytest.mark.parametrize("role", SCOPES)
 def test_each_role_has_its_own_signing_key(keyring: Keyring, role: Role) -> None:
-    account = jwt.decode_claims(keyring.account_jwt({}, now=NOW))
+    account = jwt.decode_claims(
+        keyring.members_jwt({}, now=NOW) if role in MEMBERS else keyring.account_jwt(now=NOW)
+    )
     token = keyring.user_jwt(role, "c1", new_user(), now=NOW, expires=NOW + 60)
     roles = {scope["key"]: scope["role"] for scope in account["nats"]["signing_keys"]}
 
     assert roles[jwt.decode_claims(token)["iss"]] == role
+    assert jwt.decode_claims(token)["nats"]["issuer_account"] == account["sub"]
+
+
+def test_the_masters_account_has_the_streams_and_the_members_account_only_what_it_shares(
+    keyring: Keyring,
+) -> None:
+    account = jwt.decode_claims(keyring.account_jwt(now=NOW))["nats"]
+    members = jwt.decode_claims(keyring.members_jwt({}, now=NOW))["nats"]
+
+    assert [scope["role"] for scope in account["signing_keys"]] == ["master"]
+    assert {scope["role"] for scope in members["signing_keys"]} == set(MEMBERS)
+    assert "streams" in account["limits"]
+    assert "streams" not in members["limits"]
+    assert "exports" not in members
+    assert "imports" not in account
+    assert {i["subject"] for i in members["imports"]} == {e["subject"] for e in account["exports"]}
+    assert {i["account"] for i in members["imports"]} == {keyring.account}
+
+
+def test_nothing_shared_reaches_streams_or_the_masters_records() -> None:
+    for share in SHARES:
+        call = share.subject.removeprefix("$JS.API.")
+        assert not call.startswith(("STREAM", "DIRECT", "INFO", "CONSUMER.LIST", "CONSUMER.CREATE.*"))
+        assert not subjects.matches(share.subject, "$JS.API.CONSUMER.CREATE.POLICY.c1-all.fed.v1.ev.m.>")
+        assert not subjects.matches(share.subject, "$JS.API.CONSUMER.CREATE.POLICY.c1-all")
+
+
+def test_a_keyring_of_an_earlier_format_is_refused_with_what_to_do(keyring: Keyring) -> None:
+    index = keyring.directory / "keyring.json"
+    index.write_text(index.read_text().replace('"format": 2', '"format": 1'))
+
+    with pytest.raises(ConfigError, match="format 1") as caught:
+        Keyring.load(keyring.directory)
+
+    assert "promote" in caught.value.remedy
 
 
 def test_a_bearer_has_no_seed_and_everybody_else_has(keyring: Keyring) -> None:
@@ -161,8 +202,8 @@ def test_a_name_that_could_widen_a_subject_is_refused(keyring: Keyring) -> None:
         keyring.user_jwt("worker", "*", new_user(), now=NOW, expires=None)
 
 
-def test_revocations_are_in_the_account_jwt(keyring: Keyring) -> None:
-    claims = jwt.decode_claims(keyring.account_jwt({new_user(): 7}, now=NOW))
+def test_revocations_are_in_the_members_jwt(keyring: Keyring) -> None:
+    claims = jwt.decode_claims(keyring.members_jwt({new_user(): 7}, now=NOW))
 
     assert claims["nats"]["revocations"] == {new_user(): 7}
 
