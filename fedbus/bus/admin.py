@@ -1,4 +1,4 @@
-"""What only the system account may do: push account JWTs, which is how a credential is revoked."""
+"""What only the system account may do: read and push account JWTs, which is how a credential is revoked."""
 
 import msgspec
 
@@ -13,6 +13,12 @@ class _Failure(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     error: _Failure | None = None
+
+
+async def held_account(system: Connection, account: str) -> str:
+    """Return the JWT that the servers have of an account; empty when they have none. Raises Unavailable."""
+    reply = await system.request(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP")
+    return reply.data.decode("ascii", errors="replace")
 
 
 async def push_account(system: Connection, account_jwt: str) -> None:

@@ -28,7 +28,7 @@ from fedbus.master.tokens import Tokens
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import FEDERATION, Cluster, Federation
-from fedbus.pki import files
+from fedbus.pki import files, jwt
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.signing import Verifier
@@ -308,8 +308,16 @@ class ActiveFederation:
         self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
 
     async def _share(self) -> None:
-        """Push the federation's account: the servers may have what an earlier version shared with members."""
-        await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
+        """Push the federation's account where the servers share something else, as of an earlier version.
+
+        Only then: a push of what is exported ends every pull that waits (measured, 2.15.1), and the members
+        notice by silence.
+        """
+        await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
+        account, ours = self._keyring.account, self._keyring.account_jwt(now=self._push_time())
+        held = await admin.held_account(self.system.current(), account)
+        if not jwt.same_claims(held, ours):
+            await self._push(account, ours)
 
     async def _revoke(self, revocations: dict[str, int]) -> None:
         """Push the members' account with these revocations."""

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from fedbus.bus import admin
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
+from fedbus.bus.session import Endpoint, connect
 from fedbus.model.subjects import JETSTREAM_API, MEMBERS_API
 from fedbus.pki.ca import client_context
 from fedbus.pki.credentials import Credentials
@@ -541,3 +543,24 @@ async def test_a_jwt_that_ends_during_a_session_ends_the_session(bus: Bus) -> No
     async with bus.connect_with(bus.credentials("worker", OWN, life=1.5)) as client:
         with pytest.raises(Refusal, match="User Authentication Expired"):
             await client.delivery()
+
+
+async def test_a_pull_that_waits_is_answered_after_others_were_revoked(bus: Bus) -> None:
+    who, subject = "c9", "fed.v1.ev.c.c9.policy.group.x"
+    pull = f"{MEMBERS_API}.CONSUMER.MSG.NEXT.POLICY.{who}-own"
+    endpoint = Endpoint((bus.server.url,), bus.keyring.ca_pem)
+    async with (
+        bus.connect("worker", who) as worker,
+        bus.connect("master", "master") as master,
+        connect("system", endpoint, bus.keyring.system) as system,
+    ):
+        await create(worker, "POLICY", f"{who}-own", f"fed.v1.ev.c.{who}.>")
+        worker.subscribe(f"_INBOX_{who}.>")
+        worker.publish(pull, b'{"batch":9,"expires":20000000000}', f"_INBOX_{who}.x")
+        await worker.refusals()
+        for _ in range(2):
+            revoked = {bus.credentials("worker", "gone").public_key: int(clock())}
+            await admin.push_account(system, bus.keyring.members_jwt(revoked, now=clock()))
+            await master.call(subject)
+
+            assert (await worker.delivery()).subject == subject

@@ -73,6 +73,17 @@ def test_only_a_user_key_gets_a_user_jwt(key: str) -> None:
         user(public_key=key)
 
 
+def test_two_jwts_say_the_same_whatever_their_dates_and_what_is_none_says_nothing() -> None:
+    def at(now: float, key: str) -> str:
+        return jwt.account(
+            name="f1", public_key=ACCOUNT.public_key, signer=OPERATOR, now=now, revocations={key: 1}
+        )
+
+    assert jwt.same_claims(at(1, "UA"), at(2, "UA"))
+    assert not jwt.same_claims(at(1, "UA"), at(1, "UB"))
+    assert not jwt.same_claims("", at(1, "UA"))
+
+
 def test_a_jwt_of_another_signer_is_not_trusted() -> None:
     with pytest.raises(InvalidInput) as caught:
         jwt.verify(user(), [ACCOUNT.public_key])
