@@ -1,4 +1,4 @@
-"""What the federation shares with its members is what this version shares, also on a bus of an earlier one."""
+"""What the federation shares with its members is what this version shares, on an older bus too."""
 
 from pathlib import Path
 
