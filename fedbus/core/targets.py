@@ -131,7 +131,12 @@ def selector_document(selector: Sequence[Requirement]) -> dict[str, object]:
     simple = all(r.operator == "In" and len(r.values) == 1 for r in selector)
     if simple and len({r.key for r in selector}) == len(selector):
         return {r.key: r.values[0] for r in selector}
-    return {"matchExpressions": [msgspec.to_builtins(r) for r in selector]}
+    return {"matchExpressions": [_expression_document(one) for one in selector]}
+
+
+def _expression_document(one: Requirement) -> dict[str, object]:
+    values: dict[str, object] = {"values": list(one.values)} if one.values else {}
+    return {"key": one.key, "operator": one.operator} | values
 
 
 def selects(selector: Iterable[Requirement], labels: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Staged rollouts with real processes: waves, pauses, halts, the end, the way back, and a master that stops."""
+"""Staged rollouts with real processes: waves, pauses, halts, the way back, and a master that stops."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
