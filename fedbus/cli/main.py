@@ -14,6 +14,7 @@ from fedbus.cli import (
     federation,
     policy,
     profile,
+    rollout,
     schemas,
     session,
     summary,
@@ -69,6 +70,7 @@ app.add_typer(cluster.app, name="cluster")
 changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(profile.app, name="profile")
 app.command("demo")(demo.demo)
 app.command("schemas", hidden=True)(_write_schemas)

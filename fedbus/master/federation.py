@@ -20,6 +20,7 @@ from fedbus.master import placing
 from fedbus.master.audit import Audit
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
+from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import Committed, Ledger, record
 from fedbus.master.members import Members
@@ -148,6 +149,7 @@ class ActiveFederation:
             checkpoint=self.checkpoints.head,
             on_change=self._on_member,
         )
+        self.drift = Drift(partial(self.members.resync, force=False, actor="master"), self._clock)
 
     def _make_server(self) -> EmbeddedServer:
         return EmbeddedServer(
@@ -238,6 +240,7 @@ class ActiveFederation:
             group.create_task(self._guard(connection), name="guard")
             group.create_task(self._keep_placed(), name="placements")
             group.create_task(self.rollouts.drive(), name="rollouts")
+            group.create_task(self.drift.heal(), name="drift")
             group.create_task(self._scrub(connection), name="scrub")
             self.ready.set()
 
@@ -257,6 +260,7 @@ class ActiveFederation:
     async def _recover(self) -> None:
         await self.recovery.run(self.session.current())
         self.fleet.epoch = self.ledger.epoch
+        self.ledger.unfinished.set()  # the records are the truth: what was folded may differ from them
         await self.fleet.load(await self.members.clusters())  # what was folded has made new heads
         self.checkpoints.due.set()
 
@@ -316,6 +320,7 @@ class ActiveFederation:
     def _on_row(self, row: SummaryRow) -> None:
         self._hub.publish("cluster", row)
         self.rollouts.stir()
+        self.drift.note(row)
 
     async def _on_member(self, cluster: Cluster, event: str) -> None:
         self.fleet.member_changed(cluster)

@@ -1,6 +1,8 @@
 """Staged rollouts with real processes: waves, pauses, halts, the way back, and a master that stops."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.faults.fleet import FAST, held
 from tests.support.daemons import Daemon, apply, eventually, group, joined, promoted, synced
+from tests.support.intruder import intruding
 
 CANARY = {"selector": {"ring": "canary"}}
 OLD, NEW = {"fed.web": "old"}, {"fed.web": "new"}
@@ -59,7 +62,13 @@ class Scene:
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     made = Scene(tmp_path)
-    async with made.master, made.canary, made.main:
+    async with AsyncExitStack() as stack:
+        daemons = (made.master, made.canary, made.main)
+        for daemon in daemons:
+            stack.push_async_exit(daemon)
+        async with asyncio.TaskGroup() as starting:
+            for daemon in daemons:
+                starting.create_task(daemon.start())
         await made.begin()
         yield made
 
@@ -130,6 +139,18 @@ async def test_a_cluster_that_goes_offline_halts_the_rollout_until_somebody_cont
     await scene.canary.start()
     await scene.hold(NEW, NEW)
     assert await scene.own() == {"canary": 0, "main": 0}
+
+
+async def test_a_cluster_that_refuses_events_halts_the_rollout(scene: Scene) -> None:
+    rollout = await scene.start(pause_seconds=3600)
+    await scene.becomes(rollout, "pausing")
+    async with intruding(scene.master.directory) as intruder:
+        own = f"c.{scene.ids['canary']}"
+        await intruder.put(intruder.forge("fed.evil", b"{}", scope=own, signed=False))
+    found = await scene.becomes(rollout, "halted")
+    assert found["reason"] == "canary refused 1 events"
+    await scene.master.post(f"/v1/fed/rollout/{rollout}/abort")
+    await scene.hold(OLD, OLD)
 
 
 async def test_a_halted_rollout_is_aborted_and_the_cluster_that_was_away_never_keeps_it(scene: Scene) -> None:

@@ -196,7 +196,9 @@ async def test_a_bad_target_names_its_field(master: Daemon, target: object, fiel
 
 async def test_bad_labels_change_nothing(master: Daemon, worker: Daemon) -> None:
     shop = await join(master, worker, "shop", env="prod")
-    for labels in ({"bad key": "x"}, {"env": "no spaces"}, {str(n): "x" for n in range(40)}):
+    bad: list[dict[str, str | None]]
+    bad = [{"bad key": "x"}, {"env": "no spaces"}, {str(n): "x" for n in range(40)}]
+    for labels in bad:
         assert (await label(master, shop, labels))[0] == 422
     assert (await label(master, "nobody", {"a": "b"}))[0] == 404
     assert (await master.get(f"/v1/fed/cluster/{shop}"))["labels"] == {"env": "prod"}
