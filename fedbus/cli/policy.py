@@ -246,7 +246,7 @@ def _text(name: str) -> str:
 
 
 def _joined(texts: list[tuple[str, str]]) -> tuple[str, list[tuple[int, str]]]:
-    """Make one stream of all files; with it, the line before each: the marker that opens its first document."""
+    """Make one stream of all files; with it, the line before each: the marker that opens it."""
     stream, starts = "", []
     for name, text in texts:
         starts.append((stream.count("\n"), name))
