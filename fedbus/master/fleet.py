@@ -173,9 +173,12 @@ class Fleet:
 
     def _health(self, cluster_id: str, silent: bool) -> Health:
         row, heard = self.row(cluster_id), self._heard.get(cluster_id)
+        # Only its own scope: with many writes for all, never everybody is in step at the same moment.
+        own = subjects.own_scope(cluster_id)
+        held, heads = heard.heartbeat.scopes if heard else {}, {own: self._heads.get(own, [])}
         return Health(
             offline=row.link.state == "offline" or (silent and heard is None),
-            holds=row.sync.state == "synced",
+            holds=heard is not None and summary.sync_of(held, heads, self._clock.now()).state == "synced",
             quarantined=row.quarantined,
             alarms=heard.heartbeat.alarms if heard else 0,
         )

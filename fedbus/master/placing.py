@@ -179,8 +179,9 @@ def _written(difference: Mapping[Place, bytes | None], taken: Iterable[Place]) -
 def _check(tx: Transaction, records: Records, changes: Sequence[Change]) -> None:
     """Refuse an object that is for all and targeted, and changes under a rollout's feet."""
     policy = {(c.kind, c.name): c for c in changes if c.scope == subjects.SCOPE_ALL}
+    targeted = {kind: set(records.names(source_kind(kind))) for kind in {kind for kind, _ in policy}}
     for key, change in policy.items():
-        if change.payload is not None and records.one(source_kind(key[0]), key[1]) is not None:
+        if change.payload is not None and key[1] in targeted[key[0]]:
             raise Conflict(
                 f"{key[0]} {key[1]!r} is targeted; it cannot be for all clusters too",
                 code="TARGETED",
