@@ -1,14 +1,15 @@
-"""`fedbus cluster list | show | remove | sync`: the members of the federation."""
+"""`fedbus cluster list | show | label | remove | sync`: the members of the federation."""
 
 from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
 import typer
 
 from fedbus.cli.errors import CliError
 from fedbus.cli.exit_codes import ExitCode
-from fedbus.cli.output import facts, rows, say
-from fedbus.cli.session import Session, command, confirm
+from fedbus.cli.output import facts, rows, say, text
+from fedbus.cli.session import Session, command, confirm, labels
 
 app = typer.Typer(no_args_is_help=True, help="The clusters of the federation.")
 
@@ -34,6 +35,23 @@ async def show(session: Session, cluster: Named) -> None:
     """Show everything known of one cluster."""
     found = await session.api.get(f"/v1/fed/cluster/{quote(await _id_of(session, cluster), safe='')}")
     session.emit(found, lambda: facts({key.replace("_", " "): value for key, value in found.items()}))
+
+
+@command(app)
+async def label(
+    session: Session,
+    cluster: Named,
+    changes: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set; KEY- takes one away.")
+    ],
+) -> None:
+    """Change a cluster's labels, and with them the policy that it has by selectors."""
+    gone = {one.removesuffix("-"): None for one in changes if one.endswith("-") and "=" not in one}
+    kept = labels([one for one in changes if "=" in one or not one.endswith("-")])
+    found = quote(await _id_of(session, cluster), safe="")
+    raw = msgspec.json.encode({"labels": kept | gone})
+    done = await session.api.call("PATCH", f"/v1/fed/cluster/{found}", raw=raw)
+    session.emit(done, lambda: say(f"{cluster} has the labels {text(done.get('labels') or None)}"))
 
 
 @command(app)

@@ -15,6 +15,7 @@ from fedbus.cli import (
     federation,
     policy,
     profile,
+    rollout,
     schemas,
     session,
     summary,
@@ -70,6 +71,7 @@ app.add_typer(cluster.app, name="cluster")
 changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(profile.app, name="profile")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -13,7 +13,9 @@ from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.output import Output, rows, say, to_yaml
 from fedbus.cli.policy_objects import Document, name_of, read
 from fedbus.cli.session import Session, command
+from fedbus.errors import InvalidInput
 from fedbus.model.policy import KINDS
+from fedbus.web import yaml_documents
 
 app = typer.Typer(no_args_is_help=True, help="Federated policy.", epilog=f"Kinds: {', '.join(KINDS)}")
 
@@ -136,6 +138,26 @@ async def send(
         raise
 
 
+async def post_documents(
+    session: Session, path: str, files: list[str], body: dict[str, object]
+) -> dict[str, object]:
+    """Send the documents of all files as JSON within a body; a fault names its file and the line in it."""
+    stream, starts = _joined([(name, _text(name)) for name in files])
+    try:
+        found = yaml_documents.parse(stream.encode())
+    except InvalidInput as error:
+        why = "; ".join(f"line {fault.line}: {fault.message}" for fault in error.faults)
+        raise CliError(f"{error.message}: {why}", code=ExitCode.USAGE) from error
+    try:
+        return await session.api.post(path, body | {"documents": [one.value for one in found]})
+    except ApiError as error:
+        for fault in error.problem.errors:
+            if fault.line is None and fault.document is not None:
+                fault.line = found[fault.document].line
+        _name_files(error, starts)
+        raise
+
+
 @command(app)
 async def delete(
     session: Session,
@@ -180,6 +202,7 @@ def _table(found: list[Document]) -> None:
     columns = [
         ("NAME", lambda row: row["name"]),
         ("REVISION", lambda row: row["revision"]),
+        ("TARGET", lambda row: row["target"]),
         ("SPEC", lambda row: row["spec"]),
         ("COMMENT", lambda row: row["comment"]),
     ]
@@ -187,6 +210,7 @@ def _table(found: list[Document]) -> None:
         {
             "name": name_of(one),
             "revision": one.revision,
+            "target": one.target or "all",
             "spec": {
                 key: value
                 for key, value in one.spec.items()
@@ -222,10 +246,10 @@ def _text(name: str) -> str:
 
 
 def _joined(texts: list[tuple[str, str]]) -> tuple[str, list[tuple[int, str]]]:
-    """Make one stream of all files; with it, the line each begins at."""
+    """Make one stream of all files; with it, the line before each: the marker that opens it."""
     stream, starts = "", []
     for name, text in texts:
-        starts.append((stream.count("\n") + 1, name))
+        starts.append((stream.count("\n"), name))
         stream += text.removeprefix("\ufeff").removesuffix("\n") + "\n---\n"
     return stream, starts
 
@@ -234,6 +258,6 @@ def _name_files(error: ApiError, starts: list[tuple[int, str]]) -> None:
     """Say the file and the line in it, where the daemon said the line in the stream."""
     for fault in error.problem.errors:
         if fault.line is not None:
-            first, name = max((start for start in starts if start[0] <= fault.line), default=(1, "-"))
-            fault.line -= first - 1
+            before, name = max((start for start in starts if start[0] <= fault.line), default=(0, "-"))
+            fault.line = max(1, fault.line - before)
             fault.field = f"{name}: {fault.field}" if fault.field else name

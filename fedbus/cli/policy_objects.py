@@ -15,6 +15,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     spec: dict[str, object]
     revision: int | None = None
+    target: dict[str, object] | None = None
 
 
 async def read(api: Api, kind: str, scope: str) -> list[Document]:
@@ -26,23 +27,30 @@ async def read(api: Api, kind: str, scope: str) -> list[Document]:
             if error.code is ExitCode.NOT_FOUND:
                 return []
             raise
-        return _documents(kind, [answer.get("state")], {})
+        target = {"default": answer.get("target")}
+        return _documents(kind, {"objects": [answer.get("state")], "targets": target})
     if kind == "webhook":
         config = (await api.get(SYSTEM_CONFIG, scope=scope)).get("fed_config" if scope == "fed" else "config")
         section = config if isinstance(config, dict) else {}
-        return _documents(kind, section.get("webhooks"), section.get("revisions"))
+        return _documents(kind, section | {"objects": section.get("webhooks")})
     answer = await api.get(PATHS[kind].list_path, scope=scope)
-    return _documents(kind, answer.get(PATHS[kind].list_key), answer.get("revisions"))
+    return _documents(kind, answer | {"objects": answer.get(PATHS[kind].list_key)})
 
 
-def _documents(kind: str, found: object, revisions: object) -> list[Document]:
+def _documents(kind: str, answer: dict[str, object]) -> list[Document]:
+    """Return the `objects` of an answer as documents, with what stands beside them by name."""
+    found, revisions, targets = (answer.get(key) for key in ("objects", "revisions", "targets"))
     known = revisions if isinstance(revisions, dict) else {}
+    placed = targets if isinstance(targets, dict) else {}
     documents = (
         [Document(kind=kind, spec=spec) for spec in found or [] if isinstance(spec, dict)]
         if isinstance(found, list)
         else []
     )
-    return [msgspec.structs.replace(one, revision=known.get(name_of(one))) for one in documents]
+    return [
+        msgspec.structs.replace(one, revision=known.get(name_of(one)), target=placed.get(name_of(one)))
+        for one in documents
+    ]
 
 
 def name_of(document: Document) -> str:

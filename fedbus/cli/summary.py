@@ -81,6 +81,7 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("MEMBERSHIP", lambda row: row.membership),
     ("STATUS", lambda row: row.status),
     ("HEARTBEAT", _age),
+    ("OWN", lambda row: row.own_objects),
     ("LABELS", lambda row: row.labels or None),
 ]
 

@@ -8,17 +8,21 @@ from typing import Protocol
 
 import msgspec
 
-from fedbus.core import policy_input, policy_rules, rank, references
+from fedbus.core import policy_input, policy_rules, rank, references, targets
 from fedbus.core.ids import allocate
 from fedbus.core.references import Key
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model.policy import KINDS, Kind, Policy
+from fedbus.model.targets import ALL, Target
 
 APPLY, DELETE = "apply", "delete"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """One document after its shape was checked; `obj` is None for a deletion."""
+    """One document after its shape was checked; `obj` is None for a deletion.
+
+    Without a `target` the object stays where it is; a new one is for all.
+    """
 
     kind: str
     name: str
@@ -26,16 +30,21 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None
     document: int
     line: int | None = None
+    target: Target | None = None
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """One object that changes; `document` is None for what a deleted group takes along."""
+    """One object that changes, and whom it is for from then on.
+
+    `document` is None for what a deleted group takes along.
+    """
 
     kind: str
     name: str
     obj: Policy | None
     revision: int | None = None
     document: int | None = None
+    target: Target = ALL
 
 
 class Held(Protocol):
@@ -43,6 +52,10 @@ class Held(Protocol):
 
     def get(self, key: Key) -> Policy | None:
         """Return one object."""
+        ...
+
+    def target(self, key: Key) -> Target:
+        """Return whom an object is for; all, if there is none."""
         ...
 
     def all_keys(self) -> list[Key]:
@@ -64,6 +77,11 @@ class After(Mapping[Key, Policy]):
     def __init__(self, held: Held) -> None:
         self._held = held
         self.changes: dict[Key, Policy | None] = {}
+        self.targets: dict[Key, Target] = {}
+
+    def target(self, key: Key) -> Target:
+        """Return whom an object will be for."""
+        return self.targets[key] if key in self.targets else self._held.target(key)
 
     def __getitem__(self, key: Key) -> Policy:
         found = self.changes[key] if key in self.changes else self._held.get(key)
@@ -84,6 +102,7 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     spec: dict[str, object]
     op: str = APPLY
     revision: int | None = None
+    target: object = None
 
 
 def read(documents: Sequence[tuple[int, int | None, dict[str, object]]]) -> list[Wanted]:
@@ -116,12 +135,19 @@ def _read_one(index: int, line: int | None, content: dict[str, object]) -> Wante
         return Wanted(
             kind=kind.name, name=name, obj=None, revision=document.revision, document=index, line=line
         )
+    target = targets.parse(document.target)
     obj = policy_input.parse(kind.name, document.spec)
     faults = policy_rules.faults(obj)
     if faults:
         raise InvalidInput("", tuple(faults))
     return Wanted(
-        kind=kind.name, name=kind.key(obj), obj=obj, revision=document.revision, document=index, line=line
+        kind=kind.name,
+        name=kind.key(obj),
+        obj=obj,
+        revision=document.revision,
+        document=index,
+        line=line,
+        target=target,
     )
 
 
@@ -157,6 +183,7 @@ def plan(held: Held, wanted: Sequence[Wanted]) -> list[Planned]:
             faults.append(_fault(item, "spec", f"there is no {item.kind} {step.name} to delete"))
         planned[key] = step
         after.changes[key] = step.obj
+        after.targets[key] = step.target
     _cascade(after, planned)
     faults += _reference_faults(after, planned, wanted)
     if faults:
@@ -202,7 +229,10 @@ def _planned(held: Held, item: Wanted, numbering: _Numbering) -> Planned:
             current = held.get((kind.name, name))
             place = getattr(current, "rank", "") or numbering.rank(kind)
             obj = msgspec.structs.replace(obj, rank=place)
-    return Planned(kind=kind.name, name=name, obj=obj, revision=item.revision, document=item.document)
+    target = held.target((kind.name, name)) if item.target is None else item.target
+    return Planned(
+        kind=kind.name, name=name, obj=obj, revision=item.revision, document=item.document, target=target
+    )
 
 
 def _cascade(after: After, planned: dict[Key, Planned]) -> None:
@@ -221,10 +251,17 @@ def _reference_faults(after: After, planned: dict[Key, Planned], wanted: Sequenc
     for step in planned.values():
         if step.obj is not None and step.document is not None:
             item = by_document[step.document]
-            faults += _placed(references.dangling(after, [step.obj]), item.document, item.line)
+            found = references.dangling(after, [step.obj])
+            found += references.out_of_reach(after.target, step.target, step.obj)
+            faults += _placed(found, item.document, item.line)
     deleted = {key for key, step in planned.items() if step.obj is None and key[0] != "group"}
     if deleted:
         faults += references.in_use(deleted, after)
+    if retargeted := {key for key, step in planned.items() if step.obj is not None and step.target != ALL}:
+        # What stays as it is may need what moved away from it.
+        for key, obj in after.items():
+            if key not in planned and references.references(obj) & retargeted:
+                faults += references.out_of_reach(after.target, after.target(key), obj)
     return faults
 
 

@@ -1,6 +1,6 @@
 """What policy objects need of each other, and what must go when one of them goes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from fedbus.core.policy_rules.checks import PREFIX, RESERVED_GROUPS, wrong
 from fedbus.errors import Fault
@@ -15,6 +15,7 @@ from fedbus.model.policy import (
     WafGroup,
     kind_of,
 )
+from fedbus.model.targets import ALL, Target
 
 Key = tuple[str, str]
 """Kind and name of an object."""
@@ -64,6 +65,26 @@ def in_use(deleted: Set[Key], objects: Objects) -> list[Fault]:
         for key, obj in sorted(objects.items(), key=lambda item: item[0])
         for needed in sorted(references(obj) & deleted)
     ]
+
+
+def out_of_reach(target_of: Callable[[Key], Target], target: Target, obj: Policy) -> list[Fault]:
+    """Return a fault for every link that leads to what some clusters would not have.
+
+    What an object needs is for all, or for exactly the clusters that the object is for.
+    """
+    return [
+        wrong(
+            field,
+            f"names {_called(*key)}, which is for other clusters: {_called(kind_of(obj).name, _name(obj))} "
+            "needs it for all, or with the same target",
+        )
+        for field, key in _links(obj)
+        if target_of(key) not in (ALL, target)
+    ]
+
+
+def _name(obj: Policy) -> str:
+    return kind_of(obj).key(obj)
 
 
 def _links(obj: Policy) -> Iterator[tuple[str, Key]]:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from fedbus.core import digest
+from fedbus.model import subjects
 from fedbus.model.federation import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -125,6 +126,11 @@ def status_word(link: str, sync: str, membership: str, versions: Versions) -> st
     return "connected" if sync == "unknown" else sync
 
 
+def _own(heard: Heard | None, cluster_id: str) -> ScopeState:
+    held = heard.heartbeat.scopes if heard else {}
+    return held.get(subjects.own_scope(cluster_id), ScopeState())
+
+
 def row(
     cluster: Cluster,
     heard: Heard | None,
@@ -158,6 +164,7 @@ def row(
         labels=cluster.labels,
         last_heartbeat_age_seconds=None if age is None else round(age, 3),
         counts=heard.heartbeat.counts if heard else {},
+        own_objects=_own(heard, cluster.id).objects,
         skew_seconds=round(heard.skew, 3) if heard else None,
         quarantined=heard.heartbeat.quarantined if heard else 0,
         joined_at=cluster.joined_at,

@@ -14,9 +14,9 @@ from fedbus.master.federation import ActiveFederation
 from fedbus.master.ledger import Request
 from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback, described
-from fedbus.model import subjects
+from fedbus.master.readings import MasterPolicy
+from fedbus.master.rollouts import Staging
 from fedbus.model.federation import RestInfo
-from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
@@ -59,6 +59,19 @@ class RollbackBody(Rollback, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     comment: str = ""
 
 
+class ClusterBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a cluster is changed: labels by key, null takes one away, the others stay."""
+
+    labels: dict[str, str | None]
+
+
+class RolloutBody(Staging, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to roll out, how, and why."""
+
+    documents: list[dict[str, object]]
+    comment: str = ""
+
+
 class ConfigBody(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What of the federation's settings is to change; null takes a setting back to the daemon's own."""
 
@@ -81,8 +94,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    policy = FederatedPolicy(master.database, lambda _: (subjects.SCOPE_ALL,))
-    app.add_routes(policy_reads.routes(policy, read_only=False))
+    app.add_routes(policy_reads.routes(MasterPolicy(master.database), read_only=False))
     master.hub.attach(app)
     return app
 
@@ -106,7 +118,13 @@ class Handlers:
             web.get("/v1/fed/join_tokens", self.list_tokens),
             web.delete("/v1/fed/join_token/{id}", self.revoke_token),
             web.get("/v1/fed/cluster/{id}", self.cluster),
+            web.patch("/v1/fed/cluster/{id}", self.change_cluster),
             web.delete("/v1/fed/cluster/{id}", self.remove_cluster),
+            web.post("/v1/fed/rollout", self.start_rollout),
+            web.get("/v1/fed/rollout", self.list_rollouts),
+            web.get("/v1/fed/rollout/{id}", self.show_rollout),
+            web.post("/v1/fed/rollout/{id}/continue", self.continue_rollout),
+            web.post("/v1/fed/rollout/{id}/abort", self.abort_rollout),
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
             web.get("/v1/fed/history", self.history),
@@ -245,6 +263,38 @@ class Handlers:
         found = await self._fed.members.cluster(request.match_info["id"])
         row = msgspec.to_builtins(self._fed.fleet.row(found.id))
         return respond.json(row | {"cluster_uid": found.cluster_uid, "ended_at": found.ended_at})
+
+    async def change_cluster(self, request: web.Request) -> web.Response:
+        """Change the labels of a cluster, and with them what it has by selectors."""
+        body = await respond.body(request, ClusterBody)
+        changed = await self._fed.members.label(request.match_info["id"], body.labels, actor=_actor(request))
+        return respond.json(self._fed.fleet.row(changed.id))
+
+    async def start_rollout(self, request: web.Request) -> web.Response:
+        """Begin a staged rollout: the first wave has it when this is answered."""
+        body = await respond.body(request, RolloutBody)
+        staging = Staging(waves=body.waves, pause_seconds=body.pause_seconds, manual=body.manual)
+        documents = [(index, None, content) for index, content in enumerate(body.documents)]
+        started = await self._fed.rollouts.start(documents, staging, _asked(request, body.comment))
+        return respond.json(started, status=201)
+
+    async def list_rollouts(self, _request: web.Request) -> web.Response:
+        """List the rollouts, the newest first."""
+        return respond.json({"rollouts": await self._fed.rollouts.list()})
+
+    async def show_rollout(self, request: web.Request) -> web.Response:
+        """Show where a rollout stands."""
+        return respond.json(await self._fed.rollouts.show(request.match_info["id"]))
+
+    async def continue_rollout(self, request: web.Request) -> web.Response:
+        """Begin the next wave, or go on in spite of what halted the rollout."""
+        asked = _asked(request, "")
+        return respond.json(await self._fed.rollouts.go_on(request.match_info["id"], asked.actor))
+
+    async def abort_rollout(self, request: web.Request) -> web.Response:
+        """End a rollout and take back what it brought."""
+        asked = _asked(request, "")
+        return respond.json(await self._fed.rollouts.abort(request.match_info["id"], asked.actor))
 
     async def remove_cluster(self, request: web.Request) -> web.Response:
         """Remove a cluster."""

@@ -14,6 +14,7 @@ from fedbus.model.federation import SIGNATURE, Checkpoint
 from fedbus.pki.signing import Signed, Signer
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +39,15 @@ class Checkpoints:
 
     async def make(self, scopes: Sequence[str]) -> Checkpoint:
         """Return the head of these scopes."""
-        states = await self._database.read(lambda tx: {scope: tx.scope(scope) for scope in scopes})
+        return await self._database.read(lambda tx: self.head(tx, scopes))
+
+    def head(self, tx: Transaction, scopes: Sequence[str]) -> Checkpoint:
+        """Return the head of these scopes in a transaction."""
         return Checkpoint(
             federation_id=self._federation_id,
             epoch=self._epoch(),
             time=self._clock.now(),
-            scopes=states,
+            scopes={scope: tx.scope(scope) for scope in scopes},
             heartbeat_interval=self._configuration.heartbeat_interval,
         )
 

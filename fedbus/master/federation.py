@@ -16,18 +16,21 @@ from fedbus.bus.session import Connection, Endpoint, Message, Supervisor
 from fedbus.config import MasterSettings
 from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
+from fedbus.master import placing
 from fedbus.master.audit import Audit
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
+from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import Committed, Ledger, record
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
 from fedbus.master.recovery import Recovery, known_epoch
+from fedbus.master.rollouts import Rollouts
 from fedbus.master.tokens import Tokens
-from fedbus.model import codec, subjects
+from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
-from fedbus.model.federation import FEDERATION, Cluster, Federation
+from fedbus.model.federation import FEDERATION, Cluster, Federation, SummaryRow
 from fedbus.pki import files, jwt
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
@@ -108,6 +111,7 @@ class ActiveFederation:
             connection=self.session.current,
             clock=self._clock,
             on_committed=self._on_committed,
+            derive=placing.derive,
         )
         verifier = Verifier(self._keyring.signer.public_key)
         self.recovery = Recovery(self.ledger, verifier, federation_id)
@@ -127,7 +131,10 @@ class ActiveFederation:
             self.federation,
             self._clock,
             self.configuration,
-            lambda row: self._hub.publish("cluster", row),
+            self._on_row,
+        )
+        self.rollouts = Rollouts(
+            self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
         )
         self.tokens = Tokens(self.ledger, self._keyring, self.federation)
         self.policies = Policies(self.ledger)
@@ -139,9 +146,10 @@ class ActiveFederation:
             audit=self.audit,
             configuration=self.configuration,
             revoke=self._revoke,
-            checkpoint=self.checkpoints.make,
+            checkpoint=self.checkpoints.head,
             on_change=self._on_member,
         )
+        self.drift = Drift(partial(self.members.resync, force=False, actor="master"), self._clock)
 
     @property
     def certificate_expires(self) -> float:
@@ -240,6 +248,9 @@ class ActiveFederation:
             group.create_task(self.checkpoints.broadcast(connection), name="checkpoints")
             group.create_task(self.fleet.follow(connection), name="heartbeats")
             group.create_task(self._guard(connection), name="guard")
+            group.create_task(self._keep_placed(), name="placements")
+            group.create_task(self.rollouts.drive(), name="rollouts")
+            group.create_task(self.drift.heal(), name="drift")
             group.create_task(self._scrub(connection), name="scrub")
             self.ready.set()
 
@@ -250,9 +261,16 @@ class ActiveFederation:
                 await self.ledger.synchronise()
             self._scrubbed = life
 
+    async def _keep_placed(self) -> None:
+        """Give every cluster what it should have: at once, and whenever one changeset could not."""
+        while True:
+            await placing.finish(self.ledger)
+            await self.ledger.unfinished.wait()
+
     async def _recover(self) -> None:
         await self.recovery.run(self.session.current())
         self.fleet.epoch = self.ledger.epoch
+        self.ledger.unfinished.set()  # the records are the truth: what was folded may differ from them
         await self.fleet.load(await self.members.clusters())  # what was folded has made new heads
         self.checkpoints.due.set()
 
@@ -302,11 +320,17 @@ class ActiveFederation:
         states = await self._database.read(lambda tx: {s: tx.scope(s).digest for s in scopes})
         self.fleet.committed(committed.version, events, states)
         changes: list[object] = [c for c in committed.changes if c.op != "unchanged"]
-        if subjects.SCOPE_ALL in scopes:
+        if any(targets.has_history(e.address) for e in events):
             self._hub.publish(
-                "policy",
+                # The first moves what every cluster should hold, the second what some should.
+                "policy" if subjects.SCOPE_ALL in scopes else "targeted",
                 PolicyNotice(changeset=committed.changeset, version=committed.version, changes=changes),
             )
+
+    def _on_row(self, row: SummaryRow) -> None:
+        self._hub.publish("cluster", row)
+        self.rollouts.stir()
+        self.drift.note(row)
 
     async def _on_member(self, cluster: Cluster, event: str) -> None:
         self.fleet.member_changed(cluster)

@@ -11,6 +11,7 @@ from fedbus.bus import topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest, summary
+from fedbus.core.rollout import Health
 from fedbus.core.summary import Head, Heard
 from fedbus.errors import NotFound
 from fedbus.master.configuration import Configuration
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 KEEP_HEADS = 4096
 """Versions of a scope whose digest is kept: a worker further behind is `syncing` without a verdict."""
 COALESCE_SECONDS = 0.1
+FIRST_WORD_SECONDS = 60.0
+"""How long a cluster may be silent after this master began, until that counts as offline."""
 
 
 class Fleet:
@@ -58,6 +61,7 @@ class Fleet:
         self._links: dict[str, Link] = {}
         self._changed = asyncio.Event()
         self.epoch = 1
+        self._began = clock.monotonic()
 
     async def load(self, clusters: Sequence[Cluster]) -> None:
         """Take members and remembered heads from the store."""
@@ -173,6 +177,23 @@ class Fleet:
             )
             for cluster_id in self._clusters
         ]
+
+    def health(self) -> dict[str, Health]:
+        """Return what rollouts judge members by, by id."""
+        silent = self._clock.monotonic() - self._began > FIRST_WORD_SECONDS
+        return {c.id: self._health(c.id, silent) for c in self._clusters.values() if c.state == "joined"}
+
+    def _health(self, cluster_id: str, silent: bool) -> Health:
+        row, heard = self.row(cluster_id), self._heard.get(cluster_id)
+        # Only its own scope: with many writes for all, never everybody is in step at the same moment.
+        own = subjects.own_scope(cluster_id)
+        held, heads = heard.heartbeat.scopes if heard else {}, {own: self._heads.get(own, [])}
+        return Health(
+            offline=row.link.state == "offline" or (silent and heard is None),
+            holds=heard is not None and summary.sync_of(held, heads, self._clock.now()).state == "synced",
+            quarantined=row.quarantined,
+            alarms=heard.heartbeat.alarms if heard else 0,
+        )
 
     def _publish(self, cluster_id: str) -> None:
         self._on_row(self.row(cluster_id))

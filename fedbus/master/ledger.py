@@ -16,8 +16,9 @@ from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
 from fedbus.core.difference import Difference, difference
+from fedbus.core.targets import as_document
 from fedbus.errors import Conflict, InvalidInput, Unavailable
-from fedbus.model import codec, events, subjects
+from fedbus.model import codec, events, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
 from fedbus.pki.verification import source
@@ -32,7 +33,10 @@ PUBLISH_SECONDS = 8.0
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One object to write; `payload` None deletes it, `revision` is the one the caller expects."""
+    """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
+
+    `shown` is the kind that the answer has it under; empty for what only follows from the rest.
+    """
 
     scope: str
     category: str
@@ -41,6 +45,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes | None
     revision: int | None = None
     document: int | None = None
+    shown: str | None = None
 
 
 def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:
@@ -91,6 +96,17 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 Plan = Callable[[Transaction], Sequence[Change]]
 
 
+class Derived(msgspec.Struct, frozen=True):
+    """What follows from a changeset; `complete` unless there is more than fitted into it."""
+
+    changes: Sequence[Change] = ()
+    complete: bool = True
+
+
+Derive = Callable[[Transaction, Sequence[Change]], Derived]
+"""Says what must be written with some changes, in the same changeset; may refuse them."""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What one change would do: the fields that would differ."""
 
@@ -108,6 +124,7 @@ class Draft(msgspec.Struct, frozen=True):
     events: list[Event]
     expected: list[int]
     committed: Committed
+    complete: bool = True
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -131,8 +148,12 @@ class Ledger:
         connection: Callable[[], Connection],
         clock: Clock,
         on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
+        derive: Derive = lambda _tx, _changes: Derived(),
     ) -> None:
         self.database, self.clock = database, clock
+        self._derive = derive
+        self.unfinished = asyncio.Event()
+        """Set when a changeset could not hold all that follows from it: somebody has to write the rest."""
         self._signer, self._federation_id = signer, federation_id
         self._connection, self._on_committed = connection, on_committed
         self._lock = asyncio.Lock()
@@ -175,7 +196,9 @@ class Ledger:
         self._in_step = True
 
     async def _commit(self, plan: Plan, request: Request) -> Committed:
-        draft = await self.database.read(lambda tx: self.draft(tx, plan(tx), request))
+        draft = await self.database.read(lambda tx: self._draft_with_all(tx, plan(tx), request))
+        if not draft.complete:
+            self.unfinished.set()
         if not draft.events:
             return draft.committed
         if request.key:
@@ -204,7 +227,9 @@ class Ledger:
 
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
-        return await self.database.read(lambda tx: [_preview(tx, change) for change in plan(tx)])
+        return await self.database.read(
+            lambda tx: [_preview(tx, change) for change in plan(tx) if change.shown != ""]
+        )
 
     async def _publish(self, draft: Draft, deadline: float) -> list[int]:
         began = self.clock.monotonic()
@@ -255,6 +280,11 @@ class Ledger:
         answer = Answer(key, request.digest, done.changeset, codec.encode(done), self.clock.now())
         await self.database.write(lambda tx: tx.remember_answer(answer))
 
+    def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
+        derived = self._derive(tx, changes)
+        draft = self.draft(tx, [*changes, *derived.changes], request)
+        return msgspec.structs.replace(draft, complete=derived.complete)
+
     def draft(
         self,
         tx: Transaction,
@@ -274,11 +304,10 @@ class Ledger:
         done: list[Changed] = []
         for change in changes:
             op, revision = _operation(tx, change, keep_revisions=keep_revisions)
-            done.append(
-                Changed(
-                    kind=change.kind, name=change.name, op=op, revision=revision, document=change.document
+            if kind := change.kind if change.shown is None else change.shown:
+                done.append(
+                    Changed(kind=kind, name=change.name, op=op, revision=revision, document=change.document)
                 )
-            )
             if op != "unchanged":
                 planned.append((change, revision))
         drafted = self._events(planned, _Header(changeset, version, epoch or self.epoch, request))
@@ -389,16 +418,26 @@ def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tupl
 def _preview(tx: Transaction, change: Change) -> Preview:
     op, revision = _operation(tx, change, keep_revisions=False)
     held = tx.object(change.scope, change.kind, change.name)
-    before = codec.decode(held.payload, object) if held is not None and not held.deleted else {}
-    after = codec.decode(change.payload, object) if change.payload is not None else {}
+    before = held.payload if held is not None and not held.deleted else None
     return Preview(
-        kind=change.kind,
+        kind=change.shown or change.kind,
         name=change.name,
         op=op,
         revision=revision,
         document=change.document,
-        diff=difference(before, after),
+        diff=difference(_content(change.kind, before), _content(change.kind, change.payload)),
     )
+
+
+def _content(kind: str, payload: bytes | None) -> object:
+    """Return the fields of an object; of a targeted one, beside its target."""
+    if payload is None:
+        return {}
+    if kind.startswith(targets.TARGETED):
+        source = codec.decode(payload, targets.Targeted)
+        fields = codec.decode(bytes(source.object), dict[str, object])
+        return fields | {"target": as_document(source.target)}
+    return codec.decode(payload, object)
 
 
 def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
@@ -408,7 +447,7 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
                 fold_.put(event, seq)
-                if event.address.category == subjects.POLICY:
+                if targets.has_history(event.address):
                     tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)

@@ -7,7 +7,7 @@ from what it says. Its private keys never leave it.
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -78,7 +78,7 @@ class Members:
         audit: Audit,
         configuration: Configuration,
         revoke: Callable[[dict[str, int]], Awaitable[None]],
-        checkpoint: Callable[[Sequence[str]], Awaitable[Checkpoint]],
+        checkpoint: Callable[[Transaction, Sequence[str]], Checkpoint],
         on_change: Callable[[Cluster, str], Awaitable[None]],
     ) -> None:
         self._ledger, self._keyring, self._federation = ledger, keyring, federation
@@ -263,10 +263,43 @@ class Members:
         cluster = await self.cluster(cluster_id)
         if cluster.state != "joined":
             raise NotFound(f"the cluster {cluster.name!r} is no member any more")
-        scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster.id))
-        resync = Resync(checkpoint=await self._checkpoint(scopes), force=force)
-        await self._ledger.commit(lambda _: [_control(cluster.id, RESYNC, codec.encode(resync))])
+        own = subjects.own_scope(cluster.id)
+
+        def plan(tx: Transaction) -> list[Change]:
+            now = self._checkpoint(tx, (subjects.SCOPE_ALL, own))
+            # The instruction is in the cluster's own scope: its head is the one with the instruction in it.
+            at = msgspec.structs.replace(now.scopes[own], version=1 + tx.newest_version())
+            head = msgspec.structs.replace(now, scopes=now.scopes | {own: at})
+            return [_control(cluster.id, RESYNC, codec.encode(Resync(checkpoint=head, force=force)))]
+
+        await self._ledger.commit(plan)
         await self._audit.record(audit_log.MEMBERSHIP, "resync", actor=actor, object_=cluster.name)
+
+    async def label(self, cluster_id: str, changes: Mapping[str, str | None], *, actor: str) -> Cluster:
+        """Change labels of a member, None removes one; what it has by selectors changes with them.
+
+        Raises NotFound, InvalidInput, Unavailable.
+        """
+        found = await self.cluster(cluster_id)
+        changed: list[Cluster] = []
+
+        def plan(tx: Transaction) -> list[Change]:
+            held = tx.object(subjects.SCOPE_MASTER, CLUSTER, found.id)
+            now = codec.decode(held.payload, Cluster) if held is not None else found
+            if now.state != "joined":
+                raise NotFound(f"the cluster {now.name!r} is no member any more")
+            labels = {key: value for key, value in (now.labels | dict(changes)).items() if value is not None}
+            names.check_labels(labels)
+            changed[:] = [msgspec.structs.replace(now, labels=labels)]
+            return [record(CLUSTER, now.id, changed[0])]
+
+        await self._ledger.commit(plan)
+        said = ",".join(f"{key}-" if value is None else f"{key}={value}" for key, value in changes.items())
+        await self._audit.record(
+            audit_log.MEMBERSHIP, "label", actor=actor, object_=f"{found.name} {found.id}", detail=said
+        )
+        await self._on_change(changed[0], "labelled")
+        return changed[0]
 
     async def clusters(self) -> list[Cluster]:
         """Return every cluster that ever joined and was not forgotten."""

@@ -5,13 +5,16 @@ from hashlib import sha256
 
 import msgspec
 
-from fedbus.core import policy_plan
+from fedbus.core import policy_plan, targets
 from fedbus.core.difference import Difference, difference
 from fedbus.core.references import Key
 from fedbus.errors import Conflict, NotFound
+from fedbus.master.homes import as_it_was, changes, told, undone
 from fedbus.master.ledger import Change, Committed, Ledger, Plan, Preview, Request
+from fedbus.master.placing import Records
 from fedbus.model import codec, subjects
 from fedbus.model.policy import KINDS, Policy
+from fedbus.model.targets import ALL, Target, source_kind
 from fedbus.store.history import Revision
 from fedbus.store.transaction import Transaction
 
@@ -31,29 +34,47 @@ class _Ranked(msgspec.Struct):
 
 
 class HeldPolicy:
-    """The federated objects of one transaction, decoded one by one as they are asked for."""
+    """The federated objects of one transaction, decoded one by one as they are asked for.
+
+    Those for all and the targeted ones; a rollout's are not, but their names are taken.
+    """
 
     def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+        self._tx, self._records = tx, Records(tx)
 
     def get(self, key: Key) -> Policy | None:
         """Return one object."""
-        stored = self._tx.object(subjects.SCOPE_ALL, *key)
-        if stored is None or stored.deleted or key[0] not in KINDS:
+        if key[0] not in KINDS:
             return None
-        return codec.decode(stored.payload, KINDS[key[0]].type)
+        stored = self._tx.object(subjects.SCOPE_ALL, *key)
+        if stored is not None and not stored.deleted:
+            return codec.decode(stored.payload, KINDS[key[0]].type)
+        source = self._records.targeted(key)
+        return None if source is None else codec.decode(bytes(source.object), KINDS[key[0]].type)
+
+    def target(self, key: Key) -> Target:
+        """Return whom an object is for; all, if there is none."""
+        source = self._records.targeted(key)
+        return ALL if source is None else source.target
 
     def all_keys(self) -> list[Key]:
         """Return the key of every object."""
-        return [key for key in self._tx.names(subjects.SCOPE_ALL) if key[0] in KINDS]
+        for_all = [key for key in self._tx.names(subjects.SCOPE_ALL) if key[0] in KINDS]
+        return for_all + self._records.targeted_keys()
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of a kind."""
-        return [name for _, name in self._tx.names(subjects.SCOPE_ALL, kind)]
+        """Return the names of a kind that are taken."""
+        for_all = [name for _, name in self._tx.names(subjects.SCOPE_ALL, kind)]
+        coming = [
+            b.name for _, content in self._records.rollouts() for b in content.objects if b.kind == kind
+        ]
+        return for_all + [name for _, name in self._records.targeted_keys(kind)] + coming
 
     def ranks(self, kind: str) -> list[str]:
         """Return the ranks of an ordered kind."""
-        return [codec.decode(s.payload, _Ranked).rank for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
+        payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
+        payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
+        return [codec.decode(payload, _Ranked).rank for payload in payloads]
 
 
 class Policies:
@@ -80,7 +101,13 @@ class Policies:
 
     async def history(self, kind: str, name: str) -> list[Revision]:
         """Return the revisions of an object, newest first. Raises NotFound if there never was one."""
-        found = await self._ledger.database.read(lambda tx: tx.history.of(subjects.SCOPE_ALL, kind, name))
+
+        def read(tx: Transaction) -> list[Revision]:
+            for_all = tx.history.of(subjects.SCOPE_ALL, kind, name)
+            targeted = tx.history.of(subjects.SCOPE_MASTER, source_kind(kind), name)
+            return sorted(for_all + targeted, key=lambda one: one.version, reverse=True)
+
+        found = await self._ledger.database.read(read)
         if not found:
             raise NotFound(f"there is no history of a {kind} {name!r}")
         return found
@@ -102,7 +129,7 @@ class Policies:
         def plan(tx: Transaction) -> list[Change]:
             held = HeldPolicy(tx)
             wanted = [w for w in _earlier(tx, target) if w.obj is not None or held.get((w.kind, w.name))]
-            return [_change(step) for step in policy_plan.plan(held, wanted)]
+            return changes(tx, policy_plan.plan(held, wanted))
 
         return await self._ledger.commit(plan, request)
 
@@ -119,6 +146,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: str
     actor: str = ""
     comment: str = ""
+    target: dict[str, object] = {}
     diff: list[Difference] = []
 
 
@@ -128,29 +156,25 @@ def described(revisions: Sequence[Revision]) -> list[Described]:
     return [_described(r, by_revision.get((r.kind, r.name, r.revision - 1))) for r in revisions]
 
 
-def _described(one: Revision, before: Revision | None) -> Described:
-    known = before is not None or one.revision == 1
-    existed = before is not None and before.payload is not None
-    op = "deleted" if one.payload is None else ("updated" if existed or not known else "created")
-    diff = difference(_plain(before), _plain(one)) if known else []
+def _described(revision: Revision, previous: Revision | None) -> Described:
+    one, before = told(revision), told(previous) if previous is not None else None
+    known = before is not None or revision.revision == 1
+    existed = before is not None and not before.deleted
+    op = "deleted" if one.deleted else ("updated" if existed or not known else "created")
+    diff = difference(before.content if before is not None else {}, one.content) if known else []
     return Described(
         kind=one.kind,
-        name=one.name,
-        revision=one.revision,
+        name=revision.name,
+        revision=revision.revision,
         op=op,
-        version=one.version,
-        changeset=one.changeset,
-        at=one.at,
-        actor=one.actor,
-        comment=one.comment,
+        version=revision.version,
+        changeset=revision.changeset,
+        at=revision.at,
+        actor=revision.actor,
+        comment=revision.comment,
+        target=targets.as_document(one.target),
         diff=diff,
     )
-
-
-def _plain(revision: Revision | None) -> object:
-    if revision is None or revision.payload is None:
-        return {}
-    return codec.decode(bytes(revision.payload), object)
 
 
 def _identified(request: Request, content: object) -> Request:
@@ -161,13 +185,13 @@ def _identified(request: Request, content: object) -> Request:
 
 
 def _plan(wanted: Sequence[policy_plan.Wanted]) -> Plan:
-    return lambda tx: [_change(step) for step in policy_plan.plan(HeldPolicy(tx), wanted)]
+    return lambda tx: changes(tx, policy_plan.plan(HeldPolicy(tx), wanted))
 
 
 def _earlier(tx: Transaction, target: Rollback) -> list[policy_plan.Wanted]:
     """Return the objects as they were before."""
     if not target.changeset:
-        return [_as_it_was(tx, target.kind, target.name, target.revision, 0)]
+        return [as_it_was(tx, target.kind, target.name, target.revision)]
     made = tx.history.changeset(target.changeset)
     if not made:
         raise NotFound(f"there is no changeset {target.changeset!r}, or it is not kept any more")
@@ -175,31 +199,9 @@ def _earlier(tx: Transaction, target: Rollback) -> list[policy_plan.Wanted]:
         current = tx.object(one.scope, one.kind, one.name)
         if not target.force and current is not None and current.revision != one.revision:
             raise Conflict(
-                f"{one.kind} {one.name!r} was changed after this changeset",
+                f"{told(one).kind} {one.name!r} was changed after this changeset",
                 current_revision=current.revision,
                 code="CHANGED_SINCE",
                 remedy="roll back the later change first, or force it",
             )
-    return [_as_it_was(tx, one.kind, one.name, one.revision - 1, index) for index, one in enumerate(made)]
-
-
-def _as_it_was(tx: Transaction, kind: str, name: str, revision: int, index: int) -> policy_plan.Wanted:
-    obj: Policy | None = None
-    if revision > 0:
-        then = tx.history.at(subjects.SCOPE_ALL, kind, name, revision)
-        if then is None or kind not in KINDS:
-            raise NotFound(f"revision {revision} of {kind} {name!r} is not kept")
-        obj = codec.decode(bytes(then.payload), KINDS[kind].type) if then.payload is not None else None
-    return policy_plan.Wanted(kind=kind, name=name, obj=obj, revision=None, document=index)
-
-
-def _change(step: policy_plan.Planned) -> Change:
-    return Change(
-        scope=subjects.SCOPE_ALL,
-        category=subjects.POLICY,
-        kind=step.kind,
-        name=step.name,
-        payload=None if step.obj is None else codec.encode(step.obj),
-        revision=step.revision,
-        document=step.document,
-    )
+    return undone(tx, made)

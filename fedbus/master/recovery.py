@@ -19,7 +19,7 @@ from fedbus.core import payload
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent
 from fedbus.master.ledger import BY_MASTER, PUBLISH_SECONDS, Change, Ledger, fold
-from fedbus.model import codec, subjects
+from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import genuine, verified
@@ -120,7 +120,7 @@ class Recovery:
         def take(message: Message) -> None:
             with suppress(InvalidEvent):
                 event = self.ours(message)
-                if event.address.category == subjects.POLICY:
+                if targets.has_history(event.address):
                     revisions.append(event)
 
         reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
@@ -219,6 +219,9 @@ def _unplace(tx: Transaction) -> None:
         position = tx.folding(scope)
         position.seq = 0
         position.save()
+    for held in tx.held():
+        if (a := held.event.address).category == subjects.CONTROL:  # it is not written again
+            tx.place(a.scope, a.kind, a.name, 0)
 
 
 def _everything(tx: Transaction) -> list[Change]:

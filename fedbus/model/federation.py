@@ -252,7 +252,10 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cluster in the live summary; `status` is NeuVector's word, derived from the other fields."""
+    """One cluster in the live summary; `status` is NeuVector's word, derived from the other fields.
+
+    `counts` is of the objects for all clusters by kind, `own_objects` of those for this cluster.
+    """
 
     id: str
     name: str
@@ -265,6 +268,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     last_heartbeat_age_seconds: float | None = None
     counts: dict[str, int] = {}
+    own_objects: int = 0
     skew_seconds: float | None = None
     quarantined: int = 0
     joined_at: str = ""

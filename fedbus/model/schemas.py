@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model import federation
+from fedbus.model import federation, targets
 from fedbus.model.policy import KINDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -25,6 +25,9 @@ PAYLOADS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("dismissal", federation.Dismissal),
     ("audit_record", federation.AuditRecord),
     ("summary", federation.Summary),
+    ("targeted", targets.Targeted),
+    ("rollout", targets.Rollout),
+    ("rollout_content", targets.RolloutContent),
 )
 """What travels besides policy: the name of its schema, and its type."""
 

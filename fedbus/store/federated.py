@@ -10,7 +10,7 @@ FED = "fed"
 
 
 class FederatedPolicy:
-    """Reads objects by kind from the scopes that concern this cluster, in that order."""
+    """Reads objects by kind from the scopes that concern this cluster: what an earlier one has counts."""
 
     def __init__(self, database: Database, scopes: Callable[[Transaction], Iterable[str]]) -> None:
         self._database, self._scopes = database, scopes
@@ -19,9 +19,15 @@ class FederatedPolicy:
         """Return all objects of a kind; only `fed` has any here."""
         if scope != FED:
             return []
-        return await self._database.read(
-            lambda tx: [found for held in self._scopes(tx) for found in tx.objects(held, kind)]
-        )
+
+        def read(tx: Transaction) -> list[StoredObject]:
+            found: dict[str, StoredObject] = {}
+            for held in self._scopes(tx):
+                for one in tx.objects(held, kind):
+                    found.setdefault(one.name, one)
+            return list(found.values())
+
+        return await self._database.read(read)
 
     async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
         """Return one object, None if there is none."""

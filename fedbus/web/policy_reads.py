@@ -2,7 +2,8 @@
 
 `scope=fed` is what the federation gave, `scope=local` the cluster's own, no scope both, federated
 first. Objects are passed on as the bytes that were signed. Beside NeuVector's list stands
-`revisions`, name to revision, and an item carries its revision as ETag.
+`revisions`, name to revision, and an item carries its revision as ETag. On a master `targets` stands
+there too for what is not for all clusters, and beside such an item `target` and `clusters`.
 
 Policy is written through `POST /v1/fed/apply` on the master. A write on one of these paths is
 refused: 403 where it would change a federated object on a worker, 405 otherwise.
@@ -94,8 +95,7 @@ def routes(reader: PolicyReader, *, read_only: bool) -> list[web.RouteDef]:
 def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         found = [stored for scope in _scopes(request) for stored in await _sorted(reader, scope, kind)]
-        revisions = {stored.name: stored.revision for stored in found}
-        return respond.json({key: [msgspec.Raw(s.payload) for s in found], "revisions": revisions})
+        return respond.json({key: [msgspec.Raw(s.payload) for s in found], **_about(found)})
 
     return handle
 
@@ -103,7 +103,7 @@ def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
 def _item(reader: PolicyReader, kind: str, key: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         stored = await _find(reader, _scopes(request), kind, request.match_info["name"])
-        return respond.json({key: msgspec.Raw(stored.payload)}, headers=_etag(stored))
+        return respond.json({key: msgspec.Raw(stored.payload), **_placed(stored)}, headers=_etag(stored))
 
     return handle
 
@@ -111,9 +111,24 @@ def _item(reader: PolicyReader, kind: str, key: str) -> Handler:
 def _admission_state(reader: PolicyReader) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         stored = await _find(reader, _scopes(request), "admission_state", "default")
-        return respond.json({"state": msgspec.Raw(stored.payload)}, headers=_etag(stored))
+        answer = {"state": msgspec.Raw(stored.payload), **_placed(stored)}
+        return respond.json(answer, headers=_etag(stored))
 
     return handle
+
+
+def _about(found: list[StoredObject]) -> dict[str, object]:
+    """Return what stands beside a list: revisions, and the targets of what is not for all."""
+    about: dict[str, object] = {"revisions": {stored.name: stored.revision for stored in found}}
+    if targets := {stored.name: stored.target for stored in found if stored.target}:
+        about["targets"] = targets
+    return about
+
+
+def _placed(stored: StoredObject) -> dict[str, object]:
+    """Return whom an object is for and who has it, where it is not just for all."""
+    placed = {"target": stored.target} if stored.target else {}
+    return placed | ({"clusters": stored.clusters} if stored.target or stored.clusters else {})
 
 
 def _system_config(reader: PolicyReader) -> Handler:
@@ -121,10 +136,7 @@ def _system_config(reader: PolicyReader) -> Handler:
         answer: dict[str, object] = {}
         for scope in _scopes(request):
             found = await _sorted(reader, scope, "webhook")
-            section = {
-                "webhooks": [msgspec.Raw(stored.payload) for stored in found],
-                "revisions": {stored.name: stored.revision for stored in found},
-            }
+            section = {"webhooks": [msgspec.Raw(stored.payload) for stored in found], **_about(found)}
             answer["fed_config" if scope == FED else "config"] = section
         return respond.json(answer)
 

@@ -186,6 +186,7 @@ async def own_row(worker: Worker) -> SummaryRow:
         status=("joined" if link == "online" else "disconnected") if m.joined else m.state,
         labels=m.labels,
         counts=counts,
+        own_objects=states.get(subjects.own_scope(m.cluster_id), ScopeState()).objects,
         quarantined=quarantined,
         joined_at=m.joined_at,
     )

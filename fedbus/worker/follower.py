@@ -8,6 +8,7 @@ that remains: an empty or restored stream by itself never deletes anything (guar
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 import structlog
 
 from fedbus import metrics, tracing
@@ -180,12 +181,13 @@ class Follower:
         """
         if self._checkpoint and checkpoint.epoch < self._checkpoint.epoch:
             return
-        head = checkpoint.scopes.get(self.scope)
         async with self._folding:
             state = await self._state()
             if checkpoint.epoch < state.epoch:
                 return  # fenced off: a replaced master, or its words played again
+            checkpoint = self._with_last_head(checkpoint, state)
             self._checkpoint = checkpoint
+            head = checkpoint.scopes.get(self.scope)
             current = head is not None and head.version >= state.version
             if self._snapshot is not None:
                 if self._caught_up and (current or head is None):
@@ -196,6 +198,19 @@ class Follower:
             elif head and head.version == state.version and head.digest != state.digest:
                 metrics.digest_mismatch()
                 self._again("digest differs")
+
+    def _with_last_head(self, checkpoint: Checkpoint, held: ScopeState) -> Checkpoint:
+        """Return a checkpoint with the last head that was said of this scope, while that still counts.
+
+        The broadcast never speaks of a cluster's own scope, a resync does: once, maybe in mid-snapshot.
+        """
+        last = self._checkpoint
+        if self.scope in checkpoint.scopes or last is None or last.epoch != checkpoint.epoch:
+            return checkpoint
+        head = last.scopes.get(self.scope)
+        if head is None or head.version < held.version:
+            return checkpoint
+        return msgspec.structs.replace(checkpoint, scopes=checkpoint.scopes | {self.scope: head})
 
     async def _finish_snapshot(
         self, keep: set[tuple[str, str]], held: ScopeState, epoch: int, head: ScopeState | None

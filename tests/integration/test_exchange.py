@@ -104,6 +104,21 @@ async def test_real_files_are_imported_once(master: Daemon) -> None:
     assert await changed(master, "import", *files) == {}
 
 
+async def test_targets_are_exported_and_applied_again(master: Daemon, tmp_path: Path) -> None:
+    tree, target = tmp_path / "tree", {"selector": {"env": "prod"}}
+    (tmp_path / "group.yaml").write_text(
+        "kind: group\ntarget: {selector: {env: prod}}\n"
+        "spec: {name: fed.prod, criteria: [{key: image, op: =, value: x}]}\n"
+    )
+    await changed(master, "apply", "-f", str(tmp_path / "group.yaml"))
+    await run(master, "export", "--dir", str(tree))
+    assert "env: prod" in (tree / "group" / "fed.prod.yaml").read_text()
+    assert await changed(master, "apply", "-f", str(tree), "--prune") == {}
+    assert (await master.get("/v1/group/fed.prod?scope=fed"))["target"] == target
+    (tree / "group" / "fed.prod.yaml").unlink()
+    assert await changed(master, "apply", "-f", str(tree), "--prune") == {"deleted": ["group fed.prod"]}
+
+
 async def test_a_directory_is_what_the_federation_becomes(master: Daemon, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     await run(master, "export", "--dir", str(tree))

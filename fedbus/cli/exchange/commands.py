@@ -13,7 +13,7 @@ from fedbus.cli.exchange import request, tree
 from fedbus.cli.exchange.request import Batch
 from fedbus.cli.exchange.sources import Source
 from fedbus.cli.output import Output, rows, say, to_yaml
-from fedbus.cli.policy_objects import read
+from fedbus.cli.policy_objects import name_of, read
 from fedbus.cli.session import Session, command
 from fedbus.core import policy_input
 from fedbus.core.exchange import layout
@@ -108,11 +108,11 @@ async def export(
     """
     names = [policy.kind_named(kind) for kind in kinds or KINDS]
     needed = list(names) + (["group"] if form is Format.NEUVECTOR and "group" not in names else [])
-    held = [
-        policy_input.parse(kind, one.spec) for kind in needed for one in await read(session.api, kind, "fed")
-    ]
+    found = [one for kind in needed for one in await read(session.api, kind, "fed")]
+    held = [policy_input.parse(one.kind, one.spec) for one in found]
     objects = [obj for obj in held if kind_of(obj).name in names]
-    documents, remarks = _written(form, objects, held)
+    targets = {(one.kind, name_of(one)): one.target for one in found if one.target and one.kind in names}
+    documents, remarks = _written(form, objects, held, targets)
     if directory is not None:
         managed = names if form is Format.FEDBUS else list(resources.RESOURCE_KINDS)
         wrote = tree.write(directory, layout.files(documents), managed)
@@ -127,13 +127,17 @@ async def export(
 
 
 def _written(
-    form: Format, objects: list[Policy], held: list[Policy]
+    form: Format,
+    objects: list[Policy],
+    held: list[Policy],
+    targets: dict[tuple[str, str], dict[str, object]],
 ) -> tuple[list[dict[str, object]], list[Remark]]:
     if form is Format.FEDBUS:
-        return layout.documents(objects), []
+        return layout.documents(objects, targets), []
     groups = {obj.name: obj for obj in held if isinstance(obj, Group)}
     written = resources.write(layout.sorted_objects(objects), groups)
-    return written.documents, written.remarks
+    lost = [Remark(f"{kind} {name}", "NeuVector's resources have no targets") for kind, name in targets]
+    return written.documents, written.remarks + lost
 
 
 def _tree_table(wrote: tree.Wrote) -> None:

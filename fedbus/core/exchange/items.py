@@ -97,7 +97,7 @@ def _own(value: Mapping[str, object], path: str) -> Judged:
 
 def below(path: str, field: str) -> str:
     """Return where a field of an own document stands; faults of objects name fields of the spec."""
-    if field.partition(".")[0] not in ("kind", "op", "revision", "spec", ""):
+    if field.partition(".")[0] not in ("kind", "op", "revision", "spec", "target", ""):
         field = f"spec.{field}"
     return f"{path}.{field}" if path and field else path or field
 

@@ -8,6 +8,7 @@ out; so is the rank, since the order of the file says it.
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 
 import msgspec
 
@@ -22,13 +23,24 @@ _ONE_FILE_RESOURCES = frozenset(
     {"NvAdmissionControlSecurityRule", "NvResponseRuleSecurityRule", "NvConfigSecurityRule"}
 )
 _SAID_ELSEWHERE = frozenset({"rank", "cfg_type"})
+NO_TARGETS: Mapping[tuple[str, str], Mapping[str, object]] = MappingProxyType({})
 _DERIVED = {"group": frozenset({"kind"})}
 """Fields that follow from the others when an object is read."""
 
 
-def documents(objects: Sequence[Policy]) -> list[dict[str, object]]:
-    """Return our own documents: kinds in the order of their table, rules in theirs, the rest by name."""
-    return [own_document(obj) for obj in sorted_objects(objects)]
+def documents(
+    objects: Sequence[Policy], targets: Mapping[tuple[str, str], Mapping[str, object]] = NO_TARGETS
+) -> list[dict[str, object]]:
+    """Return our own documents: kinds in the order of their table, rules in theirs, the rest by name.
+
+    `targets` has those of the objects (kind and name) that are not for all.
+    """
+    found = []
+    for obj in sorted_objects(objects):
+        kind = kind_of(obj)
+        target = targets.get((kind.name, kind.key(obj)))
+        found.append(own_document(obj) | ({"target": target} if target else {}))
+    return found
 
 
 def sorted_objects(objects: Sequence[Policy]) -> list[Policy]:

@@ -69,6 +69,7 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "joined",
         "synced",
         "1 s",
+        "0",
         "env=prod",
     ]
     assert west[3:6] == ["syncing", "2/4", "2 (0.2 s)"]

@@ -11,6 +11,7 @@ from fedbus.core import policy_input, policy_plan
 from fedbus.core.references import Key
 from fedbus.errors import InvalidInput
 from fedbus.model.policy import KINDS, Policy
+from fedbus.model.targets import ALL, Target
 
 
 class Objects:
@@ -18,9 +19,13 @@ class Objects:
 
     def __init__(self, objects: Mapping[Key, Policy]) -> None:
         self._objects = dict(objects)
+        self.targets: dict[Key, Target] = {}
 
     def get(self, key: Key) -> Policy | None:
         return self._objects.get(key)
+
+    def target(self, key: Key) -> Target:
+        return self.targets.get(key, ALL)
 
     def all_keys(self) -> list[Key]:
         return list(self._objects)

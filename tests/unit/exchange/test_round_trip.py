@@ -16,6 +16,7 @@ from fedbus.core.exchange.neuvector import resources
 from fedbus.core.exchange.placing import place
 from fedbus.core.references import Key
 from fedbus.model.policy import KINDS, Group, NetworkRule, Policy, kind_of
+from fedbus.model.targets import ALL, Target
 from fedbus.web.yaml_documents import parse
 from tests.support.policies import policy_sets
 
@@ -29,6 +30,9 @@ class Nothing:
 
     def get(self, key: Key) -> Policy | None:
         return None
+
+    def target(self, key: Key) -> Target:
+        return ALL
 
     def all_keys(self) -> list[Key]:
         return []
