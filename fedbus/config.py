@@ -19,6 +19,8 @@ from fedbus.errors import ConfigError, FedbusError
 PREFIX = "FEDBUS_"
 CONFIG_FILE = "FEDBUS_CONFIG"
 """The variable that names the TOML file, where there is no command line to do so."""
+MAX_JWT_DAYS = 365
+"""The longest a worker's credential may live: so long is a revocation remembered."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -60,7 +62,7 @@ class MasterSettings(Settings, frozen=True, kw_only=True):
     """The credentials file for an external bus."""
     advertised_server: str = ""
     """The name or address of the bus that join tokens carry; default `bus_host`."""
-    worker_jwt_days: Annotated[float, Meta(gt=0, le=365)] = 7.0
+    worker_jwt_days: Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)] = 7.0
     """Days a worker's credential is good for; it is renewed at two thirds."""
     checkpoint_interval: Seconds = 5.0
     """Seconds between signed checkpoints."""

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fedbus.config import MasterSettings
+from fedbus.config import MAX_JWT_DAYS, MasterSettings
 from fedbus.errors import Conflict
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
@@ -17,7 +17,7 @@ KIND = "config"
 _NAME = "self"
 
 Seconds = Annotated[float, Meta(ge=1, le=3600)]
-Days = Annotated[float, Meta(gt=0, le=365)]
+Days = Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)]
 Minutes = Annotated[int, Meta(ge=1, le=1440)]
 
 

@@ -247,6 +247,7 @@ class ActiveFederation:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.checkpoints.broadcast(connection), name="checkpoints")
             group.create_task(self.fleet.follow(connection), name="heartbeats")
+            group.create_task(self.members.keep_revoked(), name="revocations")
             group.create_task(self._guard(connection), name="guard")
             group.create_task(self._keep_placed(), name="placements")
             group.create_task(self.rollouts.drive(), name="rollouts")

@@ -16,6 +16,7 @@ import structlog
 from fedbus import __version__
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Message
+from fedbus.config import MAX_JWT_DAYS
 from fedbus.core import connectivity
 from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, NotFound, Refused
@@ -58,6 +59,7 @@ FAREWELL_SECONDS = 0.5
 """How long a removed worker has to say that it read its dismissal, before it is cut."""
 RENEWAL_DAYS = 365
 """How long the renewal credential lives: the longest sleep that needs no new token."""
+RETRY_REVOCATION = 1.0
 _DAY = 86_400
 _IMPORTED = "_R_."
 """What nats-server puts before the reply of an imported call; a client that sends such a reply is refused."""
@@ -86,6 +88,7 @@ class Members:
         self._configuration = configuration
         self._revoke, self._checkpoint, self._on_change = revoke, checkpoint, on_change
         self._farewells: dict[str, asyncio.Event] = {}
+        self._pushing, self._unpushed = asyncio.Lock(), asyncio.Event()
         self._clock = ledger.clock
 
     # what clusters ask over the bus
@@ -361,10 +364,28 @@ class Members:
         return SignedDismissal(dismissal=text.decode(), signature=base64.b64encode(signature).decode())
 
     async def push_revocations(self) -> None:
-        """Revoke the bus keys of everybody who is no member; pruned once their JWTs have expired."""
-        oldest = self._clock.now() - self._configuration.worker_jwt_days * _DAY - _DAY
-        ended = [c for c in await self.clusters() if c.state != "joined" and c.revoked_at > oldest]
-        await self._revoke({c.nkey: c.revoked_at for c in ended})
+        """Revoke the bus keys of everybody who is no member; pruned once no JWT of theirs can be valid.
+
+        Raises Unavailable; `keep_revoked` then goes on trying.
+        """
+        self._unpushed.set()
+        async with self._pushing:  # whoever read the members first must not push last
+            # Not the days in force: they may have been more when the JWT was made.
+            oldest = self._clock.now() - (MAX_JWT_DAYS + 1) * _DAY
+            ended = [c for c in await self.clusters() if c.state != "joined" and c.revoked_at > oldest]
+            await self._revoke({c.nkey: c.revoked_at for c in ended})
+            self._unpushed.clear()
+
+    async def keep_revoked(self) -> None:
+        """Push, for ever, what could not be pushed when a membership ended."""
+        while True:
+            await self._unpushed.wait()
+            await asyncio.sleep(RETRY_REVOCATION)
+            if self._unpushed.is_set():
+                try:
+                    await self.push_revocations()
+                except FedbusError as error:
+                    log.warning("revocations_not_pushed", error=error.message)
 
     async def drop_consumers(self, connection: Connection) -> None:
         """Delete the consumers of those who are no members; the server would after five idle minutes."""

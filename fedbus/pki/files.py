@@ -13,7 +13,6 @@ from pathlib import Path
 
 from fedbus.errors import ConfigError
 
-FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
 

@@ -48,7 +48,7 @@ class Worker:
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None
-        self._changing = asyncio.Lock()
+        self._changing, self._ending = asyncio.Lock(), asyncio.Lock()
         self._changed = asyncio.Event()
 
     async def join(self, text: str, who: Joining, server: RestInfo) -> tuple[Membership, str]:
@@ -78,7 +78,8 @@ class Worker:
                 self.clock.stamp(),
             )
             self._attempt_file.unlink(missing_ok=True)
-            await self._audit("join", f"{answer.federation_name} {answer.federation_id}")
+            record = self._record("join", f"{answer.federation_name} {answer.federation_id}")
+            await self.database.write(lambda tx: tx.audit(record))
             self._changed.set()
             password = generate_password(self.clock.random_bytes(20))
             await self.auth.set_password(password)
@@ -127,20 +128,27 @@ class Worker:
 
     async def _end(self, dismissal: Dismissal) -> None:
         """End the membership: federated data goes first, so that a crash in between repeats it."""
-        if self.membership is None or not self.membership.joined:
-            return
-        log.warning("membership_ended", reason=dismissal.reason, federation=self.membership.federation_name)
-        await self.database.write(_purge)
-        self.membership = self.files.ended(self.membership, dismissal)
-        await self._audit(dismissal.reason, self.membership.federation_name)
-        self._changed.set()
-        self.hub.publish("member", {"event": dismissal.reason, "id": dismissal.cluster_id})
+        async with self._ending:  # the answer to a leave and the dismissal on the stream come together
+            if self.membership is None or not self.membership.joined:
+                return
+            name = self.membership.federation_name
+            log.warning("membership_ended", reason=dismissal.reason, federation=name)
+            record = self._record(dismissal.reason, name)
 
-    async def _audit(self, action: str, object_: str) -> None:
-        record = AuditRecord(
+            def end(tx: Transaction) -> None:
+                _purge(tx)
+                tx.audit(record)
+
+            await self.database.write(end)
+            # Nothing is awaited from here on: the session this runs in may be cut at any moment.
+            self.membership = self.files.ended(self.membership, dismissal)
+            self._changed.set()
+            self.hub.publish("member", {"event": dismissal.reason, "id": dismissal.cluster_id})
+
+    def _record(self, action: str, object_: str) -> AuditRecord:
+        return AuditRecord(
             at=self.clock.stamp(), category="membership", action=action, actor="worker", object=object_
         )
-        await self.database.write(lambda tx: tx.audit(record))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve the membership whenever there is one, until `stop`."""

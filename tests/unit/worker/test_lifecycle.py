@@ -3,8 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from fedbus.config import WorkerSettings
-from fedbus.model.federation import RestInfo
+from fedbus.model.federation import Dismissal, RestInfo
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
@@ -40,6 +42,19 @@ async def test_what_was_folded_behind_the_purge_of_an_ended_membership_goes_too(
 
         await eventually(nothing_left)
         stop.set()
+
+
+async def test_a_membership_that_is_ended_twice_at_once_ends_once(tmp_path: Path) -> None:
+    auth = Authenticator(tmp_path, clock=Clock().monotonic)
+    async with Database(tmp_path / "store.db", "NORMAL") as database:
+        worker = Worker(WorkerSettings(data_dir=tmp_path), database, auth, Clock())
+        (tmp_path / "membership").mkdir()
+        worker.membership = msgspec.structs.replace(REMOVED, state="joined")
+        over = Dismissal(cluster_id="c1", federation_id="f1", reason="left", at="2026-01-01T00:00:00.000Z")
+
+        await asyncio.gather(worker._end(over), worker._end(over))
+
+        assert [record.action for record in await database.read(lambda tx: tx.audit_records())] == ["left"]
 
 
 async def test_a_token_file_that_is_no_text_is_refused_and_the_worker_stays(tmp_path: Path) -> None:
