@@ -66,4 +66,4 @@ async def test_a_master_whose_bus_is_away_at_its_start_still_shows_its_fleet(tmp
             assert [row["name"] for row in shown["clusters"]] == ["hub", "a"]
             assert (await master.get(f"/v1/fed/cluster/{cluster}"))["link"]["state"] == "never"
             status, answer = await master.call("POST", "/v1/fed/apply", {"documents": [group("lost")]})
-            assert (status, answer["reason"]) == (503, "BUS_UNREACHABLE")
+            assert (status, answer["reason"]) == (503, "TCP_REFUSED")

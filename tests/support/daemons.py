@@ -66,14 +66,22 @@ class Daemon(DaemonProcess):
             return response.status, json.loads(text) if text else {}
 
     async def get(self, path: str) -> dict[str, Any]:
-        """GET something that must be there."""
-        status, body = await self.call("GET", path)
+        """GET something that must be there, once a master that has just started knows it."""
+        status, body = await self._started("GET", path, None)
         assert status == 200, (status, body)
         return body
 
+    async def _started(self, method: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
+        async def answered() -> tuple[int, dict[str, Any]] | None:
+            status, answer = await self.call(method, path, body)
+            return None if answer.get("reason") == "FEDERATION_STARTING" else (status, answer)
+
+        found: tuple[int, dict[str, Any]] = await eventually(answered)
+        return found
+
     async def post(self, path: str, body: object = None) -> dict[str, Any]:
         """POST something that must be accepted."""
-        status, answer = await self.call("POST", path, body if body is not None else {})
+        status, answer = await self._started("POST", path, body if body is not None else {})
         assert status in (200, 201), (status, answer)
         return answer
 
