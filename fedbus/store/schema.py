@@ -44,6 +44,11 @@ MIGRATIONS = (
     CREATE INDEX history_by_version ON history (version);
     CREATE INDEX history_by_changeset ON history (changeset);
     """,
+    # What heartbeats count and plans list, without reading a body.
+    """
+    CREATE INDEX objects_counted ON objects (scope, kind, name)
+      WHERE NOT deleted AND category <> 'control';
+    """,
 )
 
 
