@@ -166,7 +166,7 @@ def der_to_pem(der: bytes) -> bytes:
     """Return a binary certificate as PEM. Raises InvalidInput when it is not a certificate."""
     try:
         return _pem(x509.load_der_x509_certificate(der))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise InvalidInput("not a certificate", code="CA_MALFORMED") from error
 
 
