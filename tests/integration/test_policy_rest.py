@@ -47,7 +47,7 @@ async def write(scene: Scene, method: str, path: str, body: object = None, **kwa
 
     async def applied() -> bool:
         scopes = (await scene.worker.get("/v1/fed/summary"))["scopes"]
-        return max(state["version"] for state in scopes.values()) >= int(answer["version"])
+        return bool(max(state["version"] for state in scopes.values()) >= answer["version"])
 
     await eventually(applied)
     return answer
