@@ -5,7 +5,8 @@ This checks shape: known fields, types, enumerations. What the values mean is ch
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -15,6 +16,8 @@ from fedbus.core.policy_rules.normal import normalise
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model.policy import KINDS, Policy
 from fedbus.model.policy.common import Part
+
+P = TypeVar("P", bound=Part)
 
 MAX_INT = 2**32 - 1
 """NeuVector keeps its numbers in unsigned 32 bits."""
@@ -31,21 +34,36 @@ _NOUNS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 _MISSING = object()
 
 
-def parse(kind: str, spec: object) -> Policy:
+def parse(kind: str, spec: object, path: str = "") -> Policy:
     """Return the object that `spec` (plain data, as JSON or YAML gives it) describes, normalised.
 
     A field that NeuVector computes is left out; a null stands for an absent field, as Go writes
-    empty lists. Raises InvalidInput with all faults found, at most MAX_FAULTS.
+    empty lists, and so does an empty `cfg_type`. Raises InvalidInput with all faults found, at most
+    MAX_FAULTS; `path` is where in the request the object is.
     """
     shape = _SHAPES.get(kind)
     if shape is None:
         fault = Fault("kind", f"{kind!r} is no kind of policy; the kinds are {', '.join(KINDS)}")
         raise InvalidInput(fault.message, (fault,))
+    return normalise(msgspec.convert(_checked(shape, spec, path, kind), KINDS[kind].type))
+
+
+def read(type_: type[P], given: object, path: str) -> P:
+    """Return a part of a request as its struct, by the rules of `parse`. Raises InvalidInput."""
+    return msgspec.convert(_checked(_shape(type_), given, path, "request"), type_)
+
+
+def _checked(shape: inspect.Type, given: object, path: str, what: str) -> object:
     faults: list[Fault] = []
-    data = _read(shape, spec, "", faults)
+    data = _read(shape, given, path, faults)
     if faults:
-        raise InvalidInput(f"this is not a valid {kind}: {faults[0].message}", tuple(faults[:MAX_FAULTS]))
-    return normalise(msgspec.convert(data, KINDS[kind].type))
+        raise InvalidInput(f"this is not a valid {what}: {faults[0].message}", tuple(faults[:MAX_FAULTS]))
+    return data
+
+
+@cache
+def _shape(type_: type[Part]) -> inspect.Type:
+    return inspect.type_info(type_)
 
 
 def _read(shape: inspect.Type, value: object, path: str, faults: list[Fault]) -> object:
@@ -82,6 +100,8 @@ def _read_fields(
     data: dict[str, object] = {}
     for name, field in fields.items():
         given = value.get(name, _MISSING)
+        if name == "cfg_type" and given == "":
+            continue  # Go writes it where nobody set it
         if given is not _MISSING and given is not None:
             data[name] = _read(field.type, given, prefix + name, faults)
         elif field.required:

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from fedbus.core import policy_input, policy_rules, rank, references, targets
-from fedbus.core.ids import allocate
+from fedbus.core.ids import free
 from fedbus.core.references import Key
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model.policy import KINDS, Kind, Policy
@@ -200,17 +200,15 @@ class _Numbering:
         for item in wanted:
             if KINDS[item.kind].ordered and item.name not in ("0", ""):
                 self._named.setdefault(item.kind, set()).add(int(item.name))
-        self._used: dict[str, set[int]] = {}
+        self._free: dict[str, Iterator[int]] = {}
         self._last: dict[str, str | None] = {}
 
     def id(self, kind: Kind) -> int:
-        if kind.name not in self._used:
+        if kind.name not in self._free:
             names = {int(name) for name in self._held.names(kind.name)}
-            self._used[kind.name] = names | self._named.get(kind.name, set())
-        assert kind.id_range is not None  # noqa: S101 - only ordered kinds come here
-        number = allocate(kind.id_range, self._used[kind.name])
-        self._used[kind.name].add(number)
-        return number
+            assert kind.id_range is not None  # noqa: S101 - only ordered kinds come here
+            self._free[kind.name] = free(kind.id_range, names | self._named.get(kind.name, set()))
+        return next(self._free[kind.name])
 
     def rank(self, kind: Kind) -> str:
         if kind.name not in self._last:
@@ -254,7 +252,7 @@ def _reference_faults(after: After, planned: dict[Key, Planned], wanted: Sequenc
             found = references.dangling(after, [step.obj])
             found += references.out_of_reach(after.target, step.target, step.obj)
             faults += _placed(found, item.document, item.line)
-    deleted = {key for key, step in planned.items() if step.obj is None and key[0] != "group"}
+    deleted = {key for key, step in planned.items() if step.obj is None and key[0] in references.NEEDED}
     if deleted:
         faults += references.in_use(deleted, after)
     if retargeted := {key for key, step in planned.items() if step.obj is not None and step.target != ALL}:

@@ -43,6 +43,24 @@ def after_last(ranks: Iterable[str]) -> str:
     return between(max(ranks, default=None), None)
 
 
+def spread(lower: str | None, upper: str | None, count: int) -> list[str]:
+    """Return `count` ranks in order, all strictly between two, as short as stepping and halving make them."""
+    if lower is not None and upper is not None:
+        return _halved(lower, upper, count)
+    ranks: list[str] = []
+    for _ in range(count):
+        lower, upper = (between(lower, None), None) if upper is None else (None, between(None, upper))
+        ranks.append(lower or upper or "")
+    return sorted(ranks)
+
+
+def _halved(lower: str, upper: str, count: int) -> list[str]:
+    if count == 0:
+        return []
+    middle, left = between(lower, upper), (count - 1) // 2
+    return [*_halved(lower, middle, left), middle, *_halved(middle, upper, count - 1 - left)]
+
+
 def _at(step: int) -> str:
     digits = [step // _BASE**place % _BASE for place in reversed(range(_STEP_DIGITS))]
     return "".join(ALPHABET[digit] for digit in digits) + ALPHABET[_BASE // 2]

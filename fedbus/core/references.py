@@ -24,6 +24,9 @@ Objects = Mapping[Key, Policy]
 _CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
 """Kinds that a group carries, named like it; they need workloads, which addresses do not have."""
 
+NEEDED = frozenset({"webhook", "dlp_sensor", "waf_sensor"})
+"""Kinds that others name and that cannot go before them; what uses a group goes with it."""
+
 
 def references(obj: Policy) -> frozenset[Key]:
     """Return the federated objects that `obj` needs.

@@ -1,6 +1,7 @@
 """The master's REST handlers: thin, one use case each."""
 
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -8,25 +9,35 @@ from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
-from fedbus.master import metrics
+from fedbus.master import metrics, policies, policy_api
+from fedbus.master.asking import IDEMPOTENCY_KEY, actor, asked
 from fedbus.master.configuration import Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
-from fedbus.master.ledger import Request
+from fedbus.master.ledger import Committed
 from fedbus.master.lifecycle import Master
-from fedbus.master.policies import Rollback, described
+from fedbus.master.policies import Rollback
+from fedbus.master.policy_described import DRY_RUN, DryRun
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
-from fedbus.model.federation import RestInfo
-from fedbus.web import health, policy_reads, respond
+from fedbus.model.federation import RestInfo, Summary
+from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
-from fedbus.web.auth import Authenticator, principal
+from fedbus.web.auth import Authenticator
+from fedbus.web.openapi import Parameter, described
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-MAX_KEY = 128
-MAX_COMMENT = 1024
 MAX_HISTORY = 1000
+
+
+_DURATION = Parameter("token_duration", {"type": "integer", "minimum": 1}, "Minutes until it expires")
+_OF_ONE = (
+    Parameter("kind", {"type": "string"}, "The kind of one object"),
+    Parameter("name", {"type": "string"}, "Its name; neither for the changes of all"),
+    Parameter("before", {"type": "integer", "minimum": 0}, "Below this version of the federation"),
+    Parameter("limit", {"type": "integer", "minimum": 0}, "How many revisions"),
+)
 
 
 class PromoteBody(msgspec.Struct):
@@ -51,6 +62,23 @@ class DeployBody(msgspec.Struct):
 
     ids: list[str]
     force: bool = False
+
+
+class PolicyDocument(msgspec.Struct):
+    """One document of a change; `spec` is an object of the kind, or names the one to delete."""
+
+    kind: str
+    spec: dict[str, object]
+    op: Literal["apply", "delete"] = "apply"
+    revision: int | None = None
+    target: dict[str, object] | None = None
+
+
+class DocumentsBody(msgspec.Struct):
+    """Many documents, one change; or a stream of them as YAML."""
+
+    documents: list[PolicyDocument]
+    comment: str = ""
 
 
 class RollbackBody(Rollback, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,8 +122,10 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    app.add_routes(policy_reads.routes(MasterPolicy(master.database), read_only=False))
+    app.add_routes(policy_reads.routes(MasterPolicy(master.database)))
+    app.add_routes(policy_api.routes(lambda: master.federation().policies))
     master.hub.attach(app)
+    app.add_routes([openapi.route(app, "fedbus master")])
     return app
 
 
@@ -149,6 +179,7 @@ class Handlers:
             return
         await topology.probe(fed.session.current())
 
+    @described(body=PromoteBody, tag="federation")
     async def promote(self, request: web.Request) -> web.Response:
         """Make this cluster a master; the password is in the answer and nowhere else."""
         body = await respond.body(request, PromoteBody)
@@ -165,15 +196,18 @@ class Handlers:
             }
         )
 
+    @described(tag="federation")
     async def demote(self, request: web.Request) -> web.Response:
         """End the federation."""
-        await self._master.demote(_actor(request))
+        await self._master.demote(actor(request))
         return respond.json({})
 
+    @described(tag="federation")
     async def config(self, _request: web.Request) -> web.Response:
         """Show the federation's settings: those in force, and those that were set here."""
         return self._config_now()
 
+    @described(body=ConfigBody, headers=("If-Match",), tag="federation")
     async def change_config(self, request: web.Request) -> web.Response:
         """Change settings; `If-Match` or `revision` guards against another admin's change."""
         body = await respond.body(request, ConfigBody)
@@ -181,9 +215,9 @@ class Handlers:
         for key in ("name", "master_rest_info", "rest_info", "revision"):
             changes.pop(key, None)
         etag = request.headers.get("If-Match", "").strip('"')
-        revision = int(etag) if etag.isdecimal() else body.revision
+        revision = int(etag) if etag.isdecimal() and len(etag) < 16 else body.revision
         if changes:
-            await self._fed.configuration.change(changes, revision, _asked(request, ""))
+            await self._fed.configuration.change(changes, revision, asked(request, ""))
         if body.name or body.master_rest_info != RestInfo() or body.rest_info != RestInfo():
             await self._master.readdress(body.name, body.master_rest_info, body.rest_info)
         return self._config_now()
@@ -202,6 +236,7 @@ class Handlers:
         }
         return respond.json(body, headers={"ETag": f'"{now.revision}"'})
 
+    @described(tag="federation")
     async def member(self, _request: web.Request) -> web.Response:
         """List the members as NeuVector does."""
         try:
@@ -229,14 +264,16 @@ class Handlers:
             }
         )  # fmt: skip
 
+    @described(query=(_DURATION,), tag="token")
     async def quick_token(self, request: web.Request) -> web.Response:
         """Make one single-use token, as NeuVector's path does; `token_duration` is in minutes."""
         text = request.query.get("token_duration", str(self._fed.configuration.token_minutes))
         if not text.isdecimal() or len(text) > 6:
             raise InvalidInput(f"token_duration is a number of minutes, not {text!r}")
-        made = await self._fed.tokens.create(minutes=int(text), created_by=_actor(request))
+        made = await self._fed.tokens.create(minutes=int(text), created_by=actor(request))
         return respond.json({"join_token": made.join_token})
 
+    @described(body=TokenBody, body_required=False, status=201, tag="token")
     async def create_token(self, request: web.Request) -> web.Response:
         """Make a join token."""
         body = await respond.body(request, TokenBody)
@@ -245,83 +282,102 @@ class Handlers:
             uses=body.uses,
             cluster_name=body.cluster_name,
             labels=body.labels,
-            created_by=_actor(request),
+            created_by=actor(request),
         )
         return respond.json(made, status=201)
 
+    @described(tag="token")
     async def list_tokens(self, _request: web.Request) -> web.Response:
         """List the tokens, never their text."""
         return respond.json({"tokens": await self._fed.tokens.list()})
 
+    @described(tag="token")
     async def revoke_token(self, request: web.Request) -> web.Response:
         """Revoke a token."""
         await self._fed.tokens.revoke(request.match_info["id"])
         return respond.json({})
 
+    @described(tag="cluster")
     async def cluster(self, request: web.Request) -> web.Response:
         """Show one cluster: its row and what it joined with."""
         found = await self._fed.members.cluster(request.match_info["id"])
         row = msgspec.to_builtins(self._fed.fleet.row(found.id))
         return respond.json(row | {"cluster_uid": found.cluster_uid, "ended_at": found.ended_at})
 
+    @described(body=ClusterBody, tag="cluster")
     async def change_cluster(self, request: web.Request) -> web.Response:
         """Change the labels of a cluster, and with them what it has by selectors."""
         body = await respond.body(request, ClusterBody)
-        changed = await self._fed.members.label(request.match_info["id"], body.labels, actor=_actor(request))
+        changed = await self._fed.members.label(request.match_info["id"], body.labels, actor=actor(request))
         return respond.json(self._fed.fleet.row(changed.id))
 
+    @described(body=RolloutBody, headers=(IDEMPOTENCY_KEY,), tag="rollout")
     async def start_rollout(self, request: web.Request) -> web.Response:
         """Begin a staged rollout: the first wave has it when this is answered."""
         body = await respond.body(request, RolloutBody)
         staging = Staging(waves=body.waves, pause_seconds=body.pause_seconds, manual=body.manual)
         documents = [(index, None, content) for index, content in enumerate(body.documents)]
-        started = await self._fed.rollouts.start(documents, staging, _asked(request, body.comment))
+        started = await self._fed.rollouts.start(documents, staging, asked(request, body.comment))
         return respond.json(started, status=201)
 
+    @described(tag="rollout")
     async def list_rollouts(self, _request: web.Request) -> web.Response:
         """List the rollouts, the newest first."""
         return respond.json({"rollouts": await self._fed.rollouts.list()})
 
+    @described(tag="rollout")
     async def show_rollout(self, request: web.Request) -> web.Response:
         """Show where a rollout stands."""
         return respond.json(await self._fed.rollouts.show(request.match_info["id"]))
 
+    @described(tag="rollout")
     async def continue_rollout(self, request: web.Request) -> web.Response:
         """Begin the next wave, or go on in spite of what halted the rollout."""
-        asked = _asked(request, "")
-        return respond.json(await self._fed.rollouts.go_on(request.match_info["id"], asked.actor))
+        who = asked(request, "")
+        return respond.json(await self._fed.rollouts.go_on(request.match_info["id"], who.actor))
 
+    @described(tag="rollout")
     async def abort_rollout(self, request: web.Request) -> web.Response:
         """End a rollout and take back what it brought."""
-        asked = _asked(request, "")
-        return respond.json(await self._fed.rollouts.abort(request.match_info["id"], asked.actor))
+        who = asked(request, "")
+        return respond.json(await self._fed.rollouts.abort(request.match_info["id"], who.actor))
 
+    @described(tag="cluster")
     async def remove_cluster(self, request: web.Request) -> web.Response:
         """Remove a cluster."""
-        removed = await self._fed.members.remove(request.match_info["id"], actor=_actor(request))
+        removed = await self._fed.members.remove(request.match_info["id"], actor=actor(request))
         return respond.json({"id": removed.id, "name": removed.name, "disconnected": True})
 
+    @described(body=DeployBody, tag="cluster")
     async def deploy(self, request: web.Request) -> web.Response:
         """Have clusters compare themselves with the head; 0 means told, anything else not."""
         body = await respond.body(request, DeployBody)
         results: dict[str, int] = {}
         for cluster_id in body.ids:
             try:
-                await self._fed.members.resync(cluster_id, force=body.force, actor=_actor(request))
+                await self._fed.members.resync(cluster_id, force=body.force, actor=actor(request))
                 results[cluster_id] = 0
             except FedbusError:
                 results[cluster_id] = 3
         return respond.json({"results": results})
 
+    @described(
+        body=DocumentsBody,
+        body_media=("application/json", "application/yaml"),
+        answer=(Committed, DryRun),
+        query=(DRY_RUN,),
+        headers=(IDEMPOTENCY_KEY,),
+        tag="policy",
+    )
     async def apply(self, request: web.Request) -> web.Response:
         """Apply documents as one changeset; with `dry_run=true` say what would change."""
         found = await respond.documents(request)
         documents = [(d.index, d.line, d.value) for d in found.documents]
         if request.query.get("dry_run") == "true":
             return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
-        asked = _asked(request, found.comment)
-        return respond.json(await self._fed.policies.apply(documents, asked))
+        return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
 
+    @described(query=_OF_ONE, tag="policy")
     async def history(self, request: web.Request) -> web.Response:
         """Show the revisions of one object (`kind`, `name`), or the newest of all (`before`, `limit`)."""
         query = request.query
@@ -331,31 +387,21 @@ class Handlers:
             before = _number(query.get("before"), "before", default=2**53)
             limit = _number(query.get("limit"), "limit", default=100)
             found = await self._fed.policies.changesets(before, min(limit, MAX_HISTORY))
-        return respond.json({"revisions": described(found)})
+        return respond.json({"revisions": policies.described(found)})
 
+    @described(body=RollbackBody, answer=Committed, headers=(IDEMPOTENCY_KEY,), tag="policy")
     async def roll_back(self, request: web.Request) -> web.Response:
         """Bring back an earlier state as a new revision."""
         body = await respond.body(request, RollbackBody)
         target = msgspec.convert(msgspec.to_builtins(body), Rollback, strict=True)
         if bool(target.changeset) == bool(target.kind and target.name):
             raise InvalidInput("name a changeset, or a kind, a name and a revision")
-        return respond.json(await self._fed.policies.roll_back(target, _asked(request, body.comment)))
+        return respond.json(await self._fed.policies.roll_back(target, asked(request, body.comment)))
 
+    @described(answer=Summary, tag="cluster")
     async def summary(self, _request: web.Request) -> web.Response:
         """Show the live summary."""
         return respond.json(self._fed.fleet.summary())
-
-
-def _asked(request: web.Request, comment: str) -> Request:
-    """Return who asks for a write, and how to know it again."""
-    key = request.headers.get("Idempotency-Key", "")
-    if len(key) > MAX_KEY:
-        raise InvalidInput(f"an idempotency key has at most {MAX_KEY} characters")
-    if not key.isprintable():  # a byte that is no text: a store cannot hold it
-        raise InvalidInput("an idempotency key is printable text")
-    who = principal(request)
-    # The name alone: every cluster reads it, and an address is nobody's business there.
-    return Request(actor=who.name if who else "", comment=comment[:MAX_COMMENT], key=key)
 
 
 def _number(text: str | None, name: str, *, default: int) -> int:
@@ -364,8 +410,3 @@ def _number(text: str | None, name: str, *, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         raise InvalidInput(f"{name} is a number, not {text!r}", (Fault(name, "must be a number"),))
     return int(text)
-
-
-def _actor(request: web.Request) -> str:
-    who = principal(request)
-    return f"{who.name} from {who.remote}" if who else "unknown"

@@ -1,12 +1,13 @@
-"""Policy changes: documents in, one changeset out."""
+"""Policy changes: documents or an edit in, one changeset out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import msgspec
 
-from fedbus.core import policy_plan, targets
+from fedbus.core import policy_edits, policy_plan, targets
 from fedbus.core.difference import Difference, difference
+from fedbus.core.policy_edits import Decision
 from fedbus.core.references import Key
 from fedbus.errors import Conflict, NotFound
 from fedbus.master.homes import as_it_was, changes, told, undone
@@ -29,7 +30,12 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
+Check = Callable[[Transaction], None]
+"""What must hold before anything is planned; raises otherwise."""
+
+
 class _Ranked(msgspec.Struct):
+    id: int = 0
     rank: str = ""
 
 
@@ -72,9 +78,14 @@ class HeldPolicy:
 
     def ranks(self, kind: str) -> list[str]:
         """Return the ranks of an ordered kind."""
+        return list(self.ranked(kind).values())
+
+    def ranked(self, kind: str) -> dict[int, str]:
+        """Return the rank of every rule of an ordered kind by its id, the first rule first."""
         payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
         payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
-        return [codec.decode(payload, _Ranked).rank for payload in payloads]
+        found = [codec.decode(payload, _Ranked) for payload in payloads]
+        return {rule.id: rule.rank for rule in sorted(found, key=lambda rule: (rule.rank, rule.id))}
 
 
 class Policies:
@@ -133,6 +144,23 @@ class Policies:
 
         return await self._ledger.commit(plan, request)
 
+    async def object(self, kind: str, name: str) -> Policy | None:
+        """Return one federated object, None if there is none."""
+        return await self._ledger.database.read(lambda tx: HeldPolicy(tx).get((kind, name)))
+
+    async def edit(self, decision: Decision, request: Request, check: Check = lambda _: None) -> Committed:
+        """Apply what a request in NeuVector's form decides, as one changeset.
+
+        `check` is asked first, in the same transaction. Raises what both raise, and as `apply`.
+        """
+        if (answered := await self._ledger.answered(request)) is not None:
+            return answered
+        return await self._ledger.commit(_edit(decision, check), request)
+
+    async def preview_edit(self, decision: Decision, check: Check = lambda _: None) -> list[Preview]:
+        """Return what `edit` would change, and change nothing. Raises what `edit` would."""
+        return await self._ledger.preview(_edit(decision, check))
+
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One revision as it is shown: who, when, why, and what it changed."""
@@ -186,6 +214,14 @@ def _identified(request: Request, content: object) -> Request:
 
 def _plan(wanted: Sequence[policy_plan.Wanted]) -> Plan:
     return lambda tx: changes(tx, policy_plan.plan(HeldPolicy(tx), wanted))
+
+
+def _edit(decision: Decision, check: Check) -> Plan:
+    def plan(tx: Transaction) -> list[Change]:
+        check(tx)
+        return changes(tx, policy_edits.planned(HeldPolicy(tx), decision))
+
+    return plan
 
 
 def _earlier(tx: Transaction, target: Rollback) -> list[policy_plan.Wanted]:

@@ -25,23 +25,26 @@ class MasterPolicy:
         if scope != FED:
             return []
 
-        def read(tx: Transaction) -> list[StoredObject]:
-            sources = tx.objects(subjects.SCOPE_MASTER, source_kind(kind))
-            return tx.objects(subjects.SCOPE_ALL, kind) + [_told(kind, source) for source in sources]
-
-        return await self._database.read(read)
+        return await self._database.read(lambda tx: every(tx, kind))
 
     async def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
         """Return one object with who has a copy of it, None if there is none."""
         if scope != FED or kind not in KINDS:
             return None
-        return await self._database.read(lambda tx: _one(tx, (kind, name)))
+        return await self._database.read(lambda tx: one(tx, (kind, name)))
 
 
-def _one(tx: Transaction, key: Key) -> StoredObject | None:
+def every(tx: Transaction, kind: str) -> list[StoredObject]:
+    """Return all objects of a kind, those for all clusters first."""
+    sources = tx.objects(subjects.SCOPE_MASTER, source_kind(kind))
+    return tx.objects(subjects.SCOPE_ALL, kind) + [_told(kind, source) for source in sources]
+
+
+def one(tx: Transaction, key: Key) -> StoredObject | None:
+    """Return one object with who has a copy of it, None if there is none."""
     places = (subjects.SCOPE_ALL, key[0]), (subjects.SCOPE_MASTER, source_kind(key[0]))
     held = (tx.object(*place, key[1]) for place in places)
-    found = next((one for one in held if one is not None and not one.deleted), None)
+    found = next((stored for stored in held if stored is not None and not stored.deleted), None)
     if found is None:
         return None
     records = Records(tx)

@@ -23,6 +23,7 @@ from aiohttp.typedefs import Handler, Middleware
 from fedbus.errors import RateLimited, Unauthorized
 from fedbus.pki import files
 from fedbus.web import respond
+from fedbus.web.openapi import described
 from fedbus.web.throttle import Throttle
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ ABSOLUTE_TIMEOUT = 8 * 3600.0
 """Seconds after which a session ends however busy it is."""
 MAX_SESSIONS = 256
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/version", "/v1/auth"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/version", "/v1/auth", "/openapi.json"})
 """Paths anybody may ask for."""
 
 _log = structlog.get_logger("fedbus.web")
@@ -51,13 +52,17 @@ class Principal(msgspec.Struct, frozen=True):
 _PRINCIPAL = web.RequestKey("principal", Principal)
 
 
-class _Credentials(msgspec.Struct):
+class Credentials(msgspec.Struct):
+    """Who logs in."""
+
     username: str
     password: str
 
 
-class _Login(msgspec.Struct):
-    password: _Credentials
+class Login(msgspec.Struct):
+    """NeuVector's log-in."""
+
+    password: Credentials
 
 
 class _Stored(msgspec.Struct):
@@ -175,13 +180,15 @@ class Authenticator:
         """Make the routes of `/v1/auth`, in NeuVector's shape."""
         return [web.post("/v1/auth", self._post), web.delete("/v1/auth", self._delete)]
 
+    @described("Log in: the answer has the token of a session", body=Login, open=True, tag="session")
     async def _post(self, request: web.Request) -> web.Response:
-        sent = await respond.body(request, _Login)
+        sent = await respond.body(request, Login)
         token = await self.login(sent.password.username, sent.password.password, request.remote or "")
         described = {"token": token, "username": ADMIN, "fullname": ADMIN, "role": "fedAdmin", "server": "",
                      "timeout": int(IDLE_TIMEOUT)}  # fmt: skip
         return respond.json({"token": described, "need_to_reset_password": False})
 
+    @described("Log out", open=True, tag="session")
     async def _delete(self, request: web.Request) -> web.Response:
         self.logout(request.headers.get("X-Auth-Token", ""))
         return respond.json({})

@@ -11,6 +11,7 @@ from fedbus import __version__
 from fedbus.errors import FedbusError
 from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN
 from fedbus.web import respond
+from fedbus.web.openapi import described
 
 Check = Callable[[], Awaitable[None]]
 
@@ -18,9 +19,11 @@ Check = Callable[[], Awaitable[None]]
 def routes(checks: Mapping[str, Check], role: Callable[[], str]) -> list[web.RouteDef]:
     """Make the routes; a check raises FedbusError when its part is not ready."""
 
+    @described("Tell that the daemon runs", open=True, tag="daemon")
     async def live(_request: web.Request) -> web.Response:
         return respond.json({"status": "ok"})
 
+    @described("Tell whether the daemon can do its work; 503 with reasons if not", open=True, tag="daemon")
     async def ready(_request: web.Request) -> web.Response:
         reasons = {}
         for name, check in checks.items():
@@ -31,6 +34,7 @@ def routes(checks: Mapping[str, Check], role: Callable[[], str]) -> list[web.Rou
         body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         return respond.json(body, status=503 if reasons else 200)
 
+    @described("Tell the version and the protocol range", open=True, tag="daemon")
     async def version(_request: web.Request) -> web.Response:
         protocol = {"min": PROTOCOL_MIN, "max": PROTOCOL_MAX}
         return respond.json({"version": __version__, "protocol": protocol, "role": role()})

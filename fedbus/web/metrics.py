@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 
 from fedbus import __version__, metrics
 from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN
+from fedbus.web.openapi import described
 
 PATH = "/metrics"
 
@@ -41,6 +42,7 @@ def open_paths(*, metrics_open: bool) -> frozenset[str]:
 def routes(role: str, data_dir: Path, read: Read) -> list[web.RouteDef]:
     """Make the route; `read` returns the states of this daemon, bounded in labels."""
 
+    @described("Tell what Prometheus asks for", answer_media="text/plain", tag="daemon")
     async def scrape(request: web.Request) -> web.Response:
         families = [*_always(role, data_dir), *await read()]
         # In a thread: a fleet of hundreds is a text of tens of kilobytes.

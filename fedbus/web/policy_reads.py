@@ -1,29 +1,37 @@
-"""NeuVector's paths for reading policy, as one table; both daemons serve them from their stores.
+"""NeuVector's paths of policy, as one table, and reading on them; both daemons serve it from their stores.
 
 `scope=fed` is what the federation gave, `scope=local` the cluster's own, no scope both, federated
 first. Objects are passed on as the bytes that were signed. Beside NeuVector's list stands
-`revisions`, name to revision, and an item carries its revision as ETag. On a master `targets` stands
-there too for what is not for all clusters, and beside such an item `target` and `clusters`.
-
-Policy is written through `POST /v1/fed/apply` on the master. A write on one of these paths is
-refused: 403 where it would change a federated object on a worker, 405 otherwise.
+`revisions`, name to revision, and on a master `targets` for what is not for all clusters; beside such an
+item stand `target` and `clusters`. Items and lists carry an ETag. `start` and `limit` page as NeuVector
+does; `next_cursor` goes on from the last object seen, whatever came or went meanwhile.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fedbus.errors import Forbidden, InvalidInput, NotFound
+from fedbus.core import etags
+from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model.objects import StoredObject
-from fedbus.model.policy import FED_RULE_IDS, KINDS
+from fedbus.model.policy import KINDS, Webhook
 from fedbus.web import respond
+from fedbus.web.openapi import Parameter, described, many
 
 FED, LOCAL = "fed", "local"
 _SCOPES = {"": (FED, LOCAL), FED: (FED,), LOCAL: (LOCAL,)}
-_WRITES = ("POST", "PATCH", "PUT", "DELETE")
+
+SCOPE = Parameter("scope", {"type": "string", "enum": [FED, LOCAL]}, "fed, local, or neither for both")
+_PAGING = (
+    Parameter("start", {"type": "integer", "minimum": 0}, "How many objects to leave out first"),
+    Parameter("limit", {"type": "integer", "minimum": 0}, "How many objects to answer; 0 is all"),
+    Parameter("cursor", {"type": "string"}, "The next_cursor of the page before"),
+)
 
 
 class PolicyReader(Protocol):
@@ -70,6 +78,26 @@ PATHS: dict[str, Paths] = {
 ADMISSION_STATE = "/v1/admission/state"
 SYSTEM_CONFIG = "/v1/system/config"
 WEBHOOK = "/v1/system/config/webhook"
+ADMISSION_RULE = "/v1/admission/rule"
+ENTRY = "/v1/vulnerability/profile/{name}/entry"
+
+Cursor = tuple[int, str, int]
+"""Where an object stands in a list: the scope's place, rank or name, id or 0."""
+
+
+class Webhooks(msgspec.Struct, frozen=True):
+    """The webhooks of one scope."""
+
+    webhooks: list[Webhook]
+    revisions: dict[str, int]
+    targets: dict[str, dict[str, object]] = {}
+
+
+class SystemConfig(msgspec.Struct, frozen=True):
+    """NeuVector's system configuration, as far as it is policy: federated and the cluster's own."""
+
+    fed_config: Webhooks | None = None
+    config: Webhooks | None = None
 
 
 class _Placed(msgspec.Struct):
@@ -77,44 +105,127 @@ class _Placed(msgspec.Struct):
     id: int = 0
 
 
-def routes(reader: PolicyReader, *, read_only: bool) -> list[web.RouteDef]:
-    """Make the routes; `read_only` is True on a worker, whose federated objects nobody may write."""
+class _Item(msgspec.Struct, frozen=True):
+    place: Cursor
+    stored: StoredObject
+
+
+def routes(reader: PolicyReader) -> list[web.RouteDef]:
+    """Make the routes."""
     made: list[web.RouteDef] = []
     for kind, paths in PATHS.items():
         made.append(web.get(paths.list_path, _list(reader, kind, paths.list_key)))
         made.append(web.get(paths.item_path, _item(reader, kind, paths.item_key)))
     made.append(web.get(ADMISSION_STATE, _admission_state(reader)))
     made.append(web.get(SYSTEM_CONFIG, _system_config(reader)))
-    written = {path for paths in PATHS.values() for path in (paths.list_path, paths.item_path)}
-    written |= {"/v1/admission/rule", ADMISSION_STATE, SYSTEM_CONFIG, WEBHOOK, WEBHOOK + "/{name}"}
-    refuse = _refuse(read_only=read_only)
-    made += [web.route(method, path, refuse) for path in sorted(written) for method in _WRITES]
     return made
 
 
 def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
+    @described(
+        f"List every {kind}",
+        answer=_list_type(kind, key),
+        query=(SCOPE, *_PAGING),
+        headers=("If-None-Match",),
+        tag=kind,
+    )
     async def handle(request: web.Request) -> web.Response:
-        found = [stored for scope in _scopes(request) for stored in await _sorted(reader, scope, kind)]
-        return respond.json({key: [msgspec.Raw(s.payload) for s in found], **_about(found)})
+        found = await _read(reader, _scopes(request), kind)
+        tag = etags.of_all(item.stored for item in found)
+        if _known(request, tag):
+            return web.Response(status=304, headers={"ETag": tag})
+        page, more = _page(request, found)
+        answer: dict[str, object] = {
+            key: [msgspec.Raw(item.stored.payload) for item in page],
+            **_about([item.stored for item in page]),
+        }
+        if more:
+            answer["next_cursor"] = _cursor(page[-1].place)
+        return respond.json(answer, headers={"ETag": tag})
 
     return handle
 
 
+def _list_type(kind: str, key: str) -> type[msgspec.Struct]:
+    """Make the type of the answer to a list of a kind."""
+    of = KINDS[kind].type
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+        (key, many(of)),
+        ("revisions", dict[str, int]),
+        ("targets", dict[str, dict[str, Any]], {}),
+        ("next_cursor", str, ""),
+    ]
+    return msgspec.defstruct(f"{of.__name__}List", fields)
+
+
+def _item_type(kind: str, key: str) -> type[msgspec.Struct]:
+    """Make the type of the answer to one object of a kind."""
+    of = KINDS[kind].type
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+        (key, of),
+        ("target", dict[str, Any], {}),
+        ("clusters", dict[str, str], {}),
+    ]
+    return msgspec.defstruct(f"{of.__name__}Item", fields)
+
+
 def _item(reader: PolicyReader, kind: str, key: str) -> Handler:
+    answer = _item_type(kind, key)
+
+    @described(f"Show one {kind}", answer=answer, query=(SCOPE,), headers=("If-None-Match",), tag=kind)
     async def handle(request: web.Request) -> web.Response:
         stored = await _find(reader, _scopes(request), kind, request.match_info["name"])
-        return respond.json({key: msgspec.Raw(stored.payload), **_placed(stored)}, headers=_etag(stored))
+        return _one(request, key, stored)
 
     return handle
 
 
 def _admission_state(reader: PolicyReader) -> Handler:
+    answer = _item_type("admission_state", "state")
+
+    @described(
+        "Show the admission state",
+        answer=answer,
+        query=(SCOPE,),
+        headers=("If-None-Match",),
+        tag="admission_state",
+    )
     async def handle(request: web.Request) -> web.Response:
-        stored = await _find(reader, _scopes(request), "admission_state", "default")
-        answer = {"state": msgspec.Raw(stored.payload), **_placed(stored)}
-        return respond.json(answer, headers=_etag(stored))
+        return _one(request, "state", await _find(reader, _scopes(request), "admission_state", "default"))
 
     return handle
+
+
+def _system_config(reader: PolicyReader) -> Handler:
+    @described(
+        "Show the webhooks, as part of the system's configuration",
+        answer=SystemConfig,
+        query=(SCOPE,),
+        headers=("If-None-Match",),
+        tag="webhook",
+    )
+    async def handle(request: web.Request) -> web.Response:
+        answer: dict[str, object] = {}
+        everything: list[StoredObject] = []
+        for scope in _scopes(request):
+            found = [item.stored for item in await _read(reader, (scope,), "webhook")]
+            everything += found
+            section = {"webhooks": [msgspec.Raw(stored.payload) for stored in found], **_about(found)}
+            answer["fed_config" if scope == FED else "config"] = section
+        tag = etags.of_all(everything)
+        if _known(request, tag):
+            return web.Response(status=304, headers={"ETag": tag})
+        return respond.json(answer, headers={"ETag": tag})
+
+    return handle
+
+
+def _one(request: web.Request, key: str, stored: StoredObject) -> web.Response:
+    headers, placed = {"ETag": etags.of(stored)}, _placed(stored)
+    # Who has a copy changes without the object.
+    if not placed and _known(request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
+    return respond.json({key: msgspec.Raw(stored.payload), **placed}, headers=headers)
 
 
 def _about(found: list[StoredObject]) -> dict[str, object]:
@@ -131,63 +242,8 @@ def _placed(stored: StoredObject) -> dict[str, object]:
     return placed | ({"clusters": stored.clusters} if stored.target or stored.clusters else {})
 
 
-def _system_config(reader: PolicyReader) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
-        answer: dict[str, object] = {}
-        for scope in _scopes(request):
-            found = await _sorted(reader, scope, "webhook")
-            section = {"webhooks": [msgspec.Raw(stored.payload) for stored in found], **_about(found)}
-            answer["fed_config" if scope == FED else "config"] = section
-        return respond.json(answer)
-
-    return handle
-
-
-def _refuse(*, read_only: bool) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
-        if read_only and await _touches_federated(request):
-            raise Forbidden(
-                "Federated objects are read-only in a managed cluster",
-                code="FEDERATED_READ_ONLY",
-                remedy="Change them on the master",
-            )
-        raise web.HTTPMethodNotAllowed(
-            request.method, ["GET"], text="Policy is written through POST /v1/fed/apply on the master"
-        )
-
-    return handle
-
-
-async def _touches_federated(request: web.Request) -> bool:
-    if request.query.get("scope") == FED or _is_federated_name(request.match_info.get("name", "")):
-        return True
-    if not request.can_read_body:
-        return False
-    return any(map(_says_federated, _mappings(await respond.body(request, object))))
-
-
-def _says_federated(sent: dict[str, object]) -> bool:
-    if sent.get("cfg_type") == "federal" or sent.get("id") in FED_RULE_IDS:
-        return True
-    if any(_is_federated_name(str(sent.get(key, ""))) for key in ("name", "group", "from", "to")):
-        return True
-    deleted = sent.get("delete")
-    return isinstance(deleted, list) and any(_is_federated_name(str(one)) for one in deleted)
-
-
-def _is_federated_name(name: str) -> bool:
-    return name.startswith("fed.") or (name.isdecimal() and len(name) < 10 and int(name) in FED_RULE_IDS)
-
-
-def _mappings(value: object) -> Iterator[dict[str, object]]:
-    match value:
-        case dict():
-            yield value
-            for inner in value.values():
-                yield from _mappings(inner)
-        case list():
-            for inner in value:
-                yield from _mappings(inner)
+def _known(request: web.Request, tag: str) -> bool:
+    return etags.matches(request.headers.get("If-None-Match", ""), tag, weak=True)
 
 
 def _scopes(request: web.Request) -> tuple[str, ...]:
@@ -199,16 +255,51 @@ def _scopes(request: web.Request) -> tuple[str, ...]:
     return _SCOPES[scope]
 
 
-async def _sorted(reader: PolicyReader, scope: str, kind: str) -> list[StoredObject]:
-    found = await reader.objects(scope, kind)
-    if KINDS[kind].ordered:
-        return sorted(found, key=_place)
-    return sorted(found, key=lambda stored: stored.name)
+async def _read(reader: PolicyReader, scopes: Sequence[str], kind: str) -> list[_Item]:
+    found = []
+    for number, scope in enumerate(scopes):
+        held = await reader.objects(scope, kind)
+        found += sorted((_Item(_place(kind, number, s), s) for s in held), key=lambda item: item.place)
+    return found
 
 
-def _place(stored: StoredObject) -> tuple[str, int]:
+def _place(kind: str, scope: int, stored: StoredObject) -> Cursor:
+    if not KINDS[kind].ordered:
+        return scope, stored.name, 0
     placed = msgspec.json.decode(stored.payload, type=_Placed)
-    return placed.rank, placed.id
+    return scope, placed.rank, placed.id
+
+
+def _page(request: web.Request, found: list[_Item]) -> tuple[list[_Item], bool]:
+    """Return what of a list is asked for, and whether more comes after it."""
+    start, limit = _number(request, "start"), _number(request, "limit")
+    if text := request.query.get("cursor", ""):
+        behind = _cursor_of(text)
+        found = [item for item in found if item.place > behind]
+    page = found[start : start + limit] if limit else found[start:]
+    return page, bool(page) and start + len(page) < len(found)
+
+
+def _number(request: web.Request, name: str) -> int:
+    text = request.query.get(name, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        message = f"{name} is a number of objects, not {text[:64]!r}"
+        raise InvalidInput(message, (Fault(name, message),))
+    return int(text)
+
+
+def _cursor(place: Cursor) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _cursor_of(text: str) -> Cursor:
+    try:
+        raw = base64.urlsafe_b64decode(text.encode("ascii", "replace") + b"=" * (-len(text) % 4))
+        place: Cursor = msgspec.json.decode(raw, type=Cursor)
+    except (binascii.Error, ValueError) as error:
+        message = "cursor is none that a list answered"
+        raise InvalidInput(message, (Fault("cursor", message),)) from error
+    return place
 
 
 async def _find(reader: PolicyReader, scopes: tuple[str, ...], kind: str, name: str) -> StoredObject:
@@ -216,7 +307,3 @@ async def _find(reader: PolicyReader, scopes: tuple[str, ...], kind: str, name: 
         if (stored := await reader.object(scope, kind, name)) is not None:
             return stored
     raise NotFound(f"There is no {kind} named {name!r} here")
-
-
-def _etag(stored: StoredObject) -> dict[str, str]:
-    return {"ETag": f'"{stored.epoch}.{stored.revision}"'}

@@ -56,6 +56,8 @@ BY_CODE: dict[str, Answer] = {
     "FEDERATED_READ_ONLY": Answer(403, 46, "Federated objects are read-only here"),
     "CLUSTER_NAME_TAKEN": Answer(409, 41, "A cluster of this name is in the federation"),
     "PROTOCOL_UNSUPPORTED": Answer(426, 43, "Versions do not fit together"),
+    "OBJECT_EXISTS": Answer(409, 13, "An object of this name exists"),
+    "PRECONDITION_FAILED": Answer(412, 8, "The state is not the expected one"),
     "METHOD_NOT_ALLOWED": Answer(405, 2, "Method not allowed"),
     "ROUTE_NOT_FOUND": Answer(404, 1, "URL not found"),
 }

@@ -14,6 +14,9 @@ import msgspec
 from aiohttp import web
 
 from fedbus.errors import Unavailable
+from fedbus.web.openapi import Parameter, described
+
+_TYPES = Parameter("types", {"type": "string"}, "The types of events wanted, with commas; all without it")
 
 _LOST = b"event: lost\ndata: {}\n\n"
 _BEAT = b": beat\n\n"
@@ -98,6 +101,7 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber.end()
 
+    @described(answer_media="text/event-stream", query=(_TYPES,), tag="events")
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Stream the events, of `?types=a,b` only when given, until either side ends it."""
         if self._closed or len(self._subscribers) >= self._max_subscribers:

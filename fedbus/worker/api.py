@@ -10,10 +10,11 @@ from fedbus.errors import Forbidden
 from fedbus.model import subjects
 from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
 from fedbus.store.federated import FederatedPolicy
-from fedbus.web import health, policy_reads, respond
+from fedbus.web import health, openapi, policy_reads, policy_refusals, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator
+from fedbus.web.openapi import described, hidden
 from fedbus.worker import metrics
 from fedbus.worker.dialogue import Joining
 from fedbus.worker.lifecycle import Worker
@@ -49,8 +50,10 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(policy, read_only=True))
+    app.add_routes(policy_reads.routes(policy))
+    app.add_routes(policy_refusals.routes())
     worker.hub.attach(app)
+    app.add_routes([openapi.route(app, "fedbus worker")])
     return app
 
 
@@ -82,6 +85,7 @@ class Handlers:
         stamp = self._worker.clock.stamp()
         await self._worker.database.write(lambda tx: tx.set_meta("probe", stamp))
 
+    @described(body=JoinBody, tag="membership")
     async def join(self, request: web.Request) -> web.Response:
         """Join a federation; the password is in the answer and nowhere else."""
         body = await respond.body(request, JoinBody)
@@ -100,12 +104,14 @@ class Handlers:
             }
         )
 
+    @described(body=LeaveBody, body_required=False, tag="membership")
     async def leave(self, request: web.Request) -> web.Response:
         """Leave the federation."""
         body = await respond.body(request, LeaveBody)
         left = await self._worker.leave(force=body.force)
         return respond.json({"id": left.cluster_id, "name": left.name})
 
+    @described(tag="membership")
     async def member(self, _request: web.Request) -> web.Response:
         """Show the membership as NeuVector does: the master and this cluster."""
         m = self._worker.membership
@@ -133,11 +139,13 @@ class Handlers:
             }
         )
 
+    @described(tag="membership")
     async def config(self, _request: web.Request) -> web.Response:
         """Show the settings of the membership."""
         active = self._worker.active
         return respond.json({"heartbeat_interval": active.reporter.interval if active else None})
 
+    @described(tag="membership")
     async def summary(self, _request: web.Request) -> web.Response:
         """Show where this cluster stands, by its own knowledge."""
         if self._worker.membership is None:
@@ -146,12 +154,14 @@ class Handlers:
         states = await self._worker.database.read(lambda tx: tx.scopes())
         return respond.json({"clusters": [row], "scopes": states})
 
+    @described(tag="membership")
     async def quarantine(self, _request: web.Request) -> web.Response:
         """List the events that were refused; count those of a type that only a newer build knows."""
         found = await self._worker.database.read(lambda tx: tx.quarantined())
         skipped = self._worker.active.skipped if self._worker.active else 0
         return respond.json({"events": found, "skipped": skipped})
 
+    @hidden
     async def refuse_apply(self, _request: web.Request) -> web.Response:
         """Refuse: federated policy is written on the master."""
         raise Forbidden(

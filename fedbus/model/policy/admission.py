@@ -41,7 +41,7 @@ class AdmissionRule(Part, frozen=True, kw_only=True):
     No `containers` means regular containers only.
     """
 
-    computed: ClassVar[frozenset[str]] = frozenset({"use_as_risky_role_tag"})
+    computed: ClassVar[frozenset[str]] = frozenset({"actions", "use_as_risky_role_tag"})
 
     id: int = 0
     rank: str = ""

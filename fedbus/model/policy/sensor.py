@@ -46,7 +46,7 @@ class WafSensor(Sensor, frozen=True, kw_only=True):
 class SensorSetting(Part, frozen=True, kw_only=True):
     """A sensor of a group; `allow` only alerts."""
 
-    computed: ClassVar[frozenset[str]] = frozenset({"comment", "exist"})
+    computed: ClassVar[frozenset[str]] = frozenset({"comment", "exist", "predefine"})
 
     name: str
     action: Action = "allow"

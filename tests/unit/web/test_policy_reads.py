@@ -6,6 +6,7 @@ from aiohttp import ClientSession
 
 from fedbus.model.objects import StoredObject
 from fedbus.model.policy import KINDS
+from fedbus.web import policy_refusals
 from fedbus.web.app import new_app
 from fedbus.web.policy_reads import PATHS, routes
 
@@ -38,9 +39,10 @@ class Reader:
         return self.held.get((scope, kind), {}).get(name)
 
 
-async def served(serve: Serve, *, read_only: bool = True) -> ClientSession:
+async def served(serve: Serve) -> ClientSession:
     app = new_app()
-    app.add_routes(routes(Reader(), read_only=read_only))
+    app.add_routes(routes(Reader()))
+    app.add_routes(policy_refusals.routes())
     return await serve(app)
 
 
@@ -92,7 +94,7 @@ async def test_an_item_carries_its_revision(serve: Serve) -> None:
     client = await served(serve)
 
     async with client.get("/v1/group/fed.a") as answer:
-        assert answer.headers["ETag"] == '"1.4"'
+        assert answer.headers["ETag"] == '"1.9"'
 
 
 @pytest.mark.parametrize(
@@ -118,11 +120,66 @@ async def test_a_write_to_a_federated_object_on_a_worker_is_a_403(
     assert (answer.status, found["reason"], found["code"]) == (403, "FEDERATED_READ_ONLY", 46)
 
 
-async def test_other_writes_say_where_policy_is_written(serve: Serve) -> None:
-    worker, master = await served(serve), await served(serve, read_only=False)
+async def test_other_writes_are_not_offered(serve: Serve) -> None:
+    client = await served(serve)
 
-    async with worker.patch("/v1/group/b", json={"config": {"name": "b"}}) as answer:
+    async with client.patch("/v1/group/b", json={"config": {"name": "b"}}) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET")
-    async with master.delete("/v1/group/fed.a") as answer:
-        assert answer.status == 405
-        assert "/v1/fed/apply" in (await answer.json(content_type=None))["message"]
+
+
+async def test_a_body_nested_as_deep_as_can_be_read_is_judged_too(serve: Serve) -> None:
+    client = await served(serve)
+    deep = '{"a":' * 400 + '{"cfg_type": "federal"}' + "}" * 400
+
+    async with client.post("/v1/group", data=deep, headers={"Content-Type": "application/json"}) as answer:
+        assert answer.status == 403
+
+
+async def ids(client: ClientSession, query: str) -> tuple[list[int], dict[str, object]]:
+    found = await get(client, f"/v1/policy/rule?scope=fed&{query}")
+    assert isinstance(found["rules"], list)
+    return [rule["id"] for rule in found["rules"]], found
+
+
+async def test_start_and_limit_cut_a_page_out_of_the_list(serve: Serve) -> None:
+    client = await served(serve)
+
+    assert (await ids(client, "start=1&limit=1"))[0] == [100001]
+    assert (await ids(client, "start=1&limit=0"))[0] == [100001, 100003]
+    assert (await ids(client, "start=9"))[0] == []
+
+
+async def test_the_cursor_goes_on_behind_the_last_object_whatever_came_meanwhile(serve: Serve) -> None:
+    reader = Reader()
+    app = new_app()
+    app.add_routes(routes(reader))
+    client = await serve(app)
+
+    first, page = await ids(client, "limit=2")
+    reader.put("fed", "network_rule", "100004", {"id": 100004, "rank": "0a"})
+    second, last = await ids(client, f"limit=2&cursor={page['next_cursor']}")
+
+    assert (first, second) == ([100002, 100001], [100003])
+    assert "next_cursor" not in last
+
+
+@pytest.mark.parametrize(
+    "query", ["start=-1", "limit=many", "limit=9999999999", "cursor=x", "cursor=%ff", "start=%EF%BC%91"]
+)
+async def test_a_page_that_makes_no_sense_is_refused(serve: Serve, query: str) -> None:
+    client = await served(serve)
+
+    async with client.get(f"/v1/group?{query}") as answer:
+        assert answer.status == 422
+
+
+async def test_what_has_not_changed_is_not_sent_again(serve: Serve) -> None:
+    client = await served(serve)
+    for path in ("/v1/group", "/v1/group/fed.a", "/v1/system/config", "/v1/admission/state"):
+        async with client.get(path) as answer:
+            tag = answer.headers["ETag"]
+
+        async with client.get(path, headers={"If-None-Match": f'"other", W/{tag}'}) as answer:
+            assert (answer.status, answer.headers["ETag"], await answer.read()) == (304, tag, b"")
+        async with client.get(path, headers={"If-None-Match": '"other"'}) as answer:
+            assert answer.status == 200

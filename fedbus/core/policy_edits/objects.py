@@ -1,0 +1,155 @@
+"""Single objects: made from a whole body, changed by the fields that a body has, deleted."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgspec.structs import replace
+
+from fedbus.core import policy_input
+from fedbus.core.policy_edits import Decision, Edit, HeldRules, valid
+from fedbus.core.policy_edits.profiles import (
+    changed_binding,
+    changed_files,
+    changed_processes,
+    changed_sensor,
+)
+from fedbus.core.policy_edits.vulnerabilities import changed_vulnerabilities
+from fedbus.core.policy_rules.checks import RESERVED_GROUPS
+from fedbus.core.policy_rules.normal import normalise
+from fedbus.errors import Conflict, Fault, InvalidInput, NotFound
+from fedbus.model import wire
+from fedbus.model.policy import (
+    KINDS,
+    SINGLETON,
+    DlpGroup,
+    DlpSensor,
+    FileProfile,
+    Policy,
+    ProcessProfile,
+    VulnerabilityProfile,
+    WafGroup,
+    WafSensor,
+)
+from fedbus.model.policy.common import Part
+
+_EMPTY: Mapping[str, Callable[[str], Policy]] = MappingProxyType(
+    {
+        "process_profile": lambda group: ProcessProfile(group=group),
+        "file_profile": lambda group: FileProfile(group=group),
+        "dlp_group": lambda group: DlpGroup(name=group),
+        "waf_group": lambda group: WafGroup(name=group),
+        "vulnerability_profile": lambda name: VulnerabilityProfile(name=name),
+    }
+)
+"""What is there before anybody wrote it: every group has its profiles and bindings."""
+
+_CHANGED: Mapping[str, Callable[[Any, Any], Policy]] = MappingProxyType(
+    {
+        "process_profile": changed_processes,
+        "file_profile": changed_files,
+        "dlp_sensor": changed_sensor,
+        "waf_sensor": changed_sensor,
+        "dlp_group": changed_binding,
+        "waf_group": changed_binding,
+        "vulnerability_profile": changed_vulnerabilities,
+    }
+)
+"""How a config changes an object, where it is not field by field."""
+
+
+def create(kind: str, body: wire.Raw) -> tuple[Policy, Decision]:
+    """Return the new object, and what adds it. Raises InvalidInput."""
+    obj = valid(_made(kind, body), "config")
+    name = KINDS[kind].key(obj)
+
+    def decide(held: HeldRules) -> list[Edit]:
+        if held.get((kind, name)) is not None:
+            raise Conflict(f"There is a {kind} {name!r} already", code="OBJECT_EXISTS")
+        return [Edit(kind=kind, name=name, obj=obj, at="config")]
+
+    return obj, decide
+
+
+def _made(kind: str, body: wire.Raw) -> Policy:
+    if kind in ("dlp_sensor", "waf_sensor"):
+        config = policy_input.read(wire.SensorConfig, body, "config")
+        if config.name is None:
+            raise InvalidInput("config.name is missing", (Fault("config.name", "config.name is missing"),))
+        if kind == "dlp_sensor":
+            return changed_sensor(DlpSensor(name=config.name), config)
+        return changed_sensor(WafSensor(name=config.name), config)
+    if KINDS[kind].ordered:
+        body = {**body, "id": None, "rank": None}  # both are the master's to give
+    return policy_input.parse(kind, body, "config")
+
+
+def change(kind: str, name: str, body: wire.Raw, at: str = "config") -> Decision:
+    """Return what changes the fields of one object that `body` has. Raises InvalidInput."""
+    config = policy_input.read(wire.CONFIGS[kind], body, at)
+    identity = KINDS[kind].identity
+    given = getattr(config, identity, None) if identity else None
+    if given is not None and str(given) != name:
+        message = f"{at}.{identity} is {given!r}, the path names {name!r}"
+        raise InvalidInput(message, (Fault(f"{at}.{identity}", message),))
+
+    def decide(held: HeldRules) -> list[Edit]:
+        current = _current(held, kind, name)
+        if current is None and kind != "admission_state":
+            raise NotFound(f"There is no {kind} named {name!r} here")
+        obj = _merged(kind, current, config, body, at)
+        return [Edit(kind=kind, name=name, obj=valid(obj, at), at=at)]
+
+    return decide
+
+
+def _current(held: HeldRules, kind: str, name: str) -> Policy | None:
+    found = held.get((kind, name))
+    if found is not None or kind not in _EMPTY:
+        return found
+    known = name == SINGLETON if kind == "vulnerability_profile" else _has_group(held, name)
+    return _EMPTY[kind](name) if known else None
+
+
+def _has_group(held: HeldRules, name: str) -> bool:
+    return name in RESERVED_GROUPS or held.get(("group", name)) is not None
+
+
+def _merged(kind: str, current: Policy | None, config: Part, body: wire.Raw, at: str) -> Policy:
+    if current is None:
+        return policy_input.parse(kind, body, at)
+    if kind in _CHANGED:
+        return normalise(_CHANGED[kind](current, config))
+    fields = {name: getattr(config, name) for name in config.__struct_fields__}
+    changed = {name: value for name, value in fields.items() if value is not None}
+    return normalise(replace(current, **changed))
+
+
+def remove(kind: str, name: str) -> Decision:
+    """Return the deletion of one object, and of what goes with it."""
+
+    def decide(held: HeldRules) -> list[Edit]:
+        if held.get((kind, name)) is None:
+            raise NotFound(f"There is no {kind} named {name!r} here")
+        return [Edit(kind=kind, name=name, obj=None)]
+
+    return decide
+
+
+def replace_webhooks(body: wire.Raw) -> Decision:
+    """Return what makes the webhooks those of a system configuration. Raises InvalidInput."""
+    config = policy_input.read(wire.FedSystemConfig, body, "fed_config")
+    if config.webhooks is None:
+        message = "fed_config.webhooks is missing: nothing else of it is federated"
+        raise InvalidInput(message, (Fault("fed_config.webhooks", message),))
+    wanted = [
+        Edit(kind="webhook", name=webhook.name, obj=valid(webhook, at), at=at)
+        for at, webhook in ((f"fed_config.webhooks[{i}]", w) for i, w in enumerate(config.webhooks))
+    ]
+    names = {edit.name for edit in wanted}
+
+    def decide(held: HeldRules) -> list[Edit]:
+        gone = [name for name in held.names("webhook") if name not in names]
+        return [Edit(kind="webhook", name=name, obj=None, at="fed_config.webhooks") for name in gone] + wanted
+
+    return decide
