@@ -1,0 +1,1 @@
+"""Kubernetes: AdmissionReview, the API client, the inventory."""

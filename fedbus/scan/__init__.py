@@ -1,0 +1,1 @@
+"""Scanning: report importers, the OCI registry client, scanner programs."""
