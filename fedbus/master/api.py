@@ -11,9 +11,9 @@ from fedbus.bus import topology
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
 from fedbus.master import metrics, policies, policy_api
 from fedbus.master.asking import IDEMPOTENCY_KEY, actor, asked
+from fedbus.master.changes import Committed
 from fedbus.master.configuration import Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
-from fedbus.master.ledger import Committed
 from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback
 from fedbus.master.policy_described import DRY_RUN, DryRun

@@ -5,7 +5,7 @@ from hashlib import sha256
 from aiohttp import web
 
 from fedbus.errors import InvalidInput
-from fedbus.master.ledger import Request
+from fedbus.master.changes import Request
 from fedbus.web.auth import principal
 
 MAX_KEY = 128

@@ -18,11 +18,12 @@ from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
 from fedbus.master.audit import Audit
+from fedbus.master.changes import Committed, record
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
 from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
-from fedbus.master.ledger import Committed, Ledger, record
+from fedbus.master.ledger import Ledger
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
 from fedbus.master.recovery import Recovery, known_epoch
@@ -203,7 +204,7 @@ class ActiveFederation:
     async def remember(self) -> None:
         """Take from the store what can be shown while the bus is away. Raises Unavailable."""
         await self.recovery.inspect()
-        self.ledger.epoch = self.fleet.epoch = await self._database.read(known_epoch)
+        self.ledger.drafter.epoch = self.fleet.epoch = await self._database.read(known_epoch)
         await self.configuration.load()
         await self.fleet.load(await self.members.clusters())
 

@@ -22,8 +22,9 @@ from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, NotFound, Refused
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
+from fedbus.master.changes import Change, record
 from fedbus.master.configuration import Configuration
-from fedbus.master.ledger import Change, Ledger, record
+from fedbus.master.ledger import Ledger
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, names, subjects
 from fedbus.model.federation import (

@@ -10,8 +10,9 @@ from fedbus.core.difference import Difference, difference
 from fedbus.core.policy_edits import Decision
 from fedbus.core.references import Key
 from fedbus.errors import Conflict, NotFound
+from fedbus.master.changes import Change, Committed, Plan, Preview, Request
 from fedbus.master.homes import as_it_was, changes, told, undone
-from fedbus.master.ledger import Change, Committed, Ledger, Plan, Preview, Request
+from fedbus.master.ledger import Ledger
 from fedbus.master.placing import Records
 from fedbus.model import codec, subjects
 from fedbus.model.policy import KINDS, Policy

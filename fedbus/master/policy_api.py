@@ -16,7 +16,7 @@ from fedbus.errors import Fault, InvalidInput
 from fedbus.master import policy_described as bodies
 from fedbus.master import readings
 from fedbus.master.asking import asked, digest_of
-from fedbus.master.ledger import Committed
+from fedbus.master.changes import Committed
 from fedbus.master.policies import Policies
 from fedbus.master.policy_described import writes
 from fedbus.model import wire

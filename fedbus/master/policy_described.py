@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fedbus.master.ledger import Committed, Preview
+from fedbus.master.changes import Committed, Preview
 from fedbus.model import wire
 from fedbus.model.policy import KINDS
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
