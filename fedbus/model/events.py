@@ -20,16 +20,29 @@ from fedbus.model import subjects
 
 POLICY_UPSERTED: Final = "io.fedbus.policy.upserted.v1"
 POLICY_DELETED: Final = "io.fedbus.policy.deleted.v1"
+SCAN_UPSERTED: Final = "io.fedbus.scan.upserted.v1"
+SCAN_DELETED: Final = "io.fedbus.scan.deleted.v1"
 RECORD_UPSERTED: Final = "io.fedbus.record.upserted.v1"
 RECORD_DELETED: Final = "io.fedbus.record.deleted.v1"
 CONTROL: Final = "io.fedbus.control.v1"
 CHECKPOINT: Final = "io.fedbus.checkpoint.v1"
 
-_UPSERTED = {subjects.POLICY: POLICY_UPSERTED, subjects.RECORD: RECORD_UPSERTED, subjects.CONTROL: CONTROL}
-_DELETED = {subjects.POLICY: POLICY_DELETED, subjects.RECORD: RECORD_DELETED}
+_UPSERTED = {
+    subjects.POLICY: POLICY_UPSERTED,
+    subjects.RECORD: RECORD_UPSERTED,
+    subjects.SCAN: SCAN_UPSERTED,
+    subjects.CONTROL: CONTROL,
+}
+_DELETED = {
+    subjects.POLICY: POLICY_DELETED,
+    subjects.RECORD: RECORD_DELETED,
+    subjects.SCAN: SCAN_DELETED,
+}
+_TOMBSTONES = frozenset(_DELETED.values())
 _TYPES_OF = {
     subjects.POLICY: frozenset((POLICY_UPSERTED, POLICY_DELETED)),
     subjects.RECORD: frozenset((RECORD_UPSERTED, RECORD_DELETED)),
+    subjects.SCAN: frozenset((SCAN_UPSERTED, SCAN_DELETED)),
     subjects.CONTROL: frozenset((CONTROL,)),
 }
 
@@ -67,7 +80,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def deleted(self) -> bool:
         """Tell whether the event is a tombstone."""
-        return self.type in (POLICY_DELETED, RECORD_DELETED)
+        return self.type in _TOMBSTONES
 
     @property
     def subject(self) -> str:
