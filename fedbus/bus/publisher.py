@@ -12,7 +12,7 @@ import msgspec
 
 from fedbus import tracing
 from fedbus.bus.session import Connection, Message
-from fedbus.bus.topology import POLICY
+from fedbus.bus.topology import stream_of
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, TooLarge, Unavailable
 from fedbus.model.events import Event
@@ -92,6 +92,7 @@ async def _attempt(
 ) -> list[int]:
     last = len(events)
     batch = f"{events[0].id}{tag}"  # a batch left half sent keeps its id
+    stream = stream_of(events[0].address.scope)
     repetition = tag.rpartition(".")[0]
     traced = {tracing.HEADER: trace} if trace else {}
     for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
@@ -100,7 +101,7 @@ async def _attempt(
             | traced
             | {
                 "Nats-Msg-Id": event.id + repetition,
-                "Nats-Expected-Stream": POLICY,
+                "Nats-Expected-Stream": stream,
                 "Nats-Expected-Last-Subject-Sequence": str(before),
             }
         )
@@ -124,7 +125,7 @@ async def _outcome(connection: Connection, answer: Message, events: Sequence[Eve
     ack = msgspec.json.decode(answer.data, type=_Ack)
     seq = ack.seq
     if ack.error is not None or ack.duplicate:
-        mine = await last_event_id(connection, events[-1].subject)
+        mine = await last_event_id(connection, stream_of(events[-1].address.scope), events[-1].subject)
         if mine is None or mine[0] != events[-1].id:
             _raise(ack)
             raise Unavailable("the bus has a duplicate that is not there", code="BUS_REFUSED")
@@ -143,9 +144,9 @@ def _raise(ack: _Ack) -> None:
     raise Unavailable(f"the bus refused the change: {error.description}", code="BUS_REFUSED")
 
 
-async def last_event_id(connection: Connection, subject: str) -> tuple[str, int] | None:
-    """Return the event id and sequence of the newest message on a subject; None if there is none."""
-    message = await connection.request(f"$JS.API.DIRECT.GET.{POLICY}.{subject}")
+async def last_event_id(connection: Connection, stream: str, subject: str) -> tuple[str, int] | None:
+    """Return the event id and sequence of the newest message on a stream's subject; None if there is none."""
+    message = await connection.request(f"$JS.API.DIRECT.GET.{stream}.{subject}")
     if "Nats-Sequence" not in message.headers:
         return None
     return message.headers.get("ce-id", ""), int(message.headers["Nats-Sequence"])

@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
+from fedbus.cluster import scan_reads
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
 from fedbus.master import metrics, policies, policy_api
 from fedbus.master.asking import IDEMPOTENCY_KEY, actor, asked
@@ -123,6 +124,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
     app.add_routes(policy_reads.routes(MasterPolicy(master.database)))
+    app.add_routes(scan_reads.routes(master.scans, master.clock))
     app.add_routes(policy_api.routes(lambda: master.federation().policies))
     master.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus master")])

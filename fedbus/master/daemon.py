@@ -33,10 +33,13 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "FULL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "FULL") as database,
+            Database(settings.data_dir / "scans.db", "FULL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
-            master = Master(settings, database, auth, clock)
+            master = Master(settings, database, scans, auth, clock)
             app = api.make_app(master, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()

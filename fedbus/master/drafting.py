@@ -107,7 +107,7 @@ class Drafter:
         for number, (change, revision) in enumerate(planned):
             index = seen.get(change.scope, 0)
             seen[change.scope] = index + 1
-            body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
+            body, encoding = _packed(change)
             event = events.build(
                 address=subjects.Address(change.scope, change.category, change.kind, change.name),
                 type=events.type_of(change.category, deleted=change.payload is None),
@@ -129,6 +129,12 @@ class Drafter:
             signature = base64.b64encode(self._signer.sign(event.statement)).decode()
             result.append(msgspec.structs.replace(event, signature=signature))
         return result
+
+
+def _packed(change: Change) -> tuple[bytes, str]:
+    if change.payload is None:
+        return b"", codec.PLAIN
+    return (change.payload, codec.LARGE) if change.large else codec.pack(change.payload)
 
 
 def _check_size(event: Event, change: Change) -> None:

@@ -14,10 +14,11 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
+from fedbus.core import payload
 from fedbus.errors import InvalidInput, Unavailable
 from fedbus.master.changes import BY_MASTER, Change, Committed, Derive, Derived, Plan, Preview, Request
 from fedbus.master.drafting import Draft, Drafter, preview
-from fedbus.model import codec, targets
+from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
 from fedbus.runtime import Clock
@@ -31,7 +32,7 @@ PUBLISH_SECONDS = 8.0
 
 
 class Ledger:
-    """Serialises every write of one master."""
+    """Serialises every write of one master to one stream, whose store `database` is."""
 
     def __init__(
         self,
@@ -43,8 +44,9 @@ class Ledger:
         clock: Clock,
         on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
         derive: Derive = lambda _tx, _changes: Derived(),
+        stream: str = topology.POLICY,
     ) -> None:
-        self.database, self.clock = database, clock
+        self.database, self.clock, self.stream = database, clock, stream
         self._derive = derive
         self.unfinished = asyncio.Event()
         """Set when a changeset could not hold all that follows from it: somebody has to write the rest."""
@@ -53,6 +55,11 @@ class Ledger:
         self._in_step = False
         self.drafter = Drafter(signer, federation_id, clock)
         self.recover: Callable[[], Awaitable[None]]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether stream and store are known to be equal: the store's digests are the federation's."""
+        return self._in_step
 
     @property
     def epoch(self) -> int:
@@ -133,11 +140,11 @@ class Ledger:
             "messaging.system": "nats",
             "messaging.operation.name": "publish",
             "messaging.operation.type": "send",
-            "messaging.destination.name": topology.POLICY,
+            "messaging.destination.name": self.stream,
             "messaging.batch.message_count": len(draft.events),
             "messaging.message.conversation_id": draft.committed.changeset,
         }
-        with tracing.span(f"publish {topology.POLICY}", "PRODUCER", attributes=about):
+        with tracing.span(f"publish {self.stream}", "PRODUCER", attributes=about):
             sequences = await publisher.publish(
                 draft.events,
                 draft.expected,
@@ -204,10 +211,17 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         fold_ = tx.folding(scope)
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
-                fold_.put(event, seq)
+                fold_.put(event, seq, _content(tx, event))
                 if targets.has_history(event.address):
                     tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:
         tx.settle(changeset)
+
+
+def _content(tx: Transaction, event: Event) -> object:
+    """Return what a scan's result says; the fold of other events does not ask."""
+    if event.address.category != subjects.SCAN:
+        return None
+    return tx.scans.whole(event.address.name, payload.check(event))

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster import inspection
+from fedbus.cluster.local_results import LocalResults
 from fedbus.config import MasterSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable, only
@@ -31,9 +33,16 @@ class Master:
     """A master daemon: standalone until it is promoted."""
 
     def __init__(
-        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: MasterSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.active: ActiveFederation | None = None
         self._error: FedbusError | None = None
@@ -138,6 +147,7 @@ class Master:
         self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
         await self._begin_again()
         await self.database.write(_forget)
+        await inspection.forget(self.scans)
         shutil.rmtree(self._keyring_directory, ignore_errors=True)
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -199,6 +209,7 @@ class Master:
             promotion=promotion,
             keyring=Keyring.load(self._keyring_directory),
             database=self.database,
+            scans=self.scans,
             clock=self.clock,
             hub=self.hub,
         )

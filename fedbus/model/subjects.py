@@ -25,6 +25,8 @@ SCOPE_ALL = "all"
 SCOPE_MASTER = "m"
 SCOPE_SCANS = "scans"
 SCOPE_MASTER_SCANS = "m-scans"
+POLICY_SCOPES = (SCOPE_ALL, "c", SCOPE_MASTER)
+"""What the scopes of policy, records and instructions begin with."""
 SCAN_SCOPES = (SCOPE_SCANS, SCOPE_MASTER_SCANS)
 """Apart from policy, in a stream and a store of their own: policy never waits behind scan results."""
 CHECKPOINT = f"{ROOT}.live.checkpoint"

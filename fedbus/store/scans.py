@@ -5,12 +5,14 @@ was scanned with was made.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from fedbus.errors import Unavailable
+from fedbus.core import payload
+from fedbus.errors import InvalidEvent, Unavailable
 from fedbus.model import codec
 from fedbus.model.scan import MAX_REPORT, Large, Report, ScannedImage, Source
 from fedbus.store.projection import Projection, number_of
@@ -309,17 +311,43 @@ class Scans:
         )
         return b"".join(row[0] for row in rows)
 
-    def objects(self) -> set[str]:
-        """Return the names of all objects of which anything is here."""
-        return {row[0] for row in self._connection.execute("SELECT DISTINCT object FROM chunks")}
+    def whole(self, name: str, content: object) -> object:
+        """Return the report that a reference under this name stands for, anything else as it is.
 
-    def references(self, scope: str) -> Iterator[Large]:
-        """Yield the references of the large reports of a scope."""
-        for (body,) in self._connection.execute(
-            "SELECT body FROM objects WHERE scope=? AND kind='report' AND encoding=? AND NOT deleted",
-            (scope, codec.LARGE),
-        ):
-            yield codec.decode(body, Large)
+        Raises InvalidEvent: LARGE_MISSING, or as `codec.unpack` and a payload that does not decode.
+        """
+        if not isinstance(content, Large):
+            return content
+        if (body := self.large(content)) is None:
+            raise InvalidEvent("the object of a large report is not here", code="LARGE_MISSING")
+        if sha256(body).hexdigest() != content.object:
+            raise InvalidEvent("the object of a large report is another", code="LARGE_ALTERED")
+        try:
+            report = codec.decode(codec.unpack(body, codec.ZSTD, MAX_REPORT), Report)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidEvent(
+                f"a large report does not decode: {error}", code="PAYLOAD_UNDECODABLE"
+            ) from error
+        payload.check_place(name, report)
+        return report
+
+    def has_chunks(self) -> bool:
+        """Tell whether anything of an object is here."""
+        return self._connection.execute("SELECT 1 FROM chunks LIMIT 1").fetchone() is not None
+
+    def keep_chunks(self, objects: Collection[str]) -> None:
+        """Drop what is here of all other objects."""
+        held = {row[0] for row in self._connection.execute("SELECT DISTINCT object FROM chunks")}
+        for object_ in held.difference(objects):
+            self.drop_chunks(object_)
+
+    def references(self, scope: str) -> list[Large]:
+        """Return the references of the large reports of a scope."""
+        rows = self._connection.execute(
+            f"SELECT body FROM objects WHERE scope=? AND encoding='{codec.LARGE}' AND NOT deleted",  # noqa: S608
+            (scope,),
+        )
+        return [codec.decode(body, Large) for (body,) in rows]
 
 
 def is_older(report: Report, held: Brief) -> bool:

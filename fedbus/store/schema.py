@@ -79,6 +79,7 @@ SCANS = (
     CREATE TABLE postings (
       cve INTEGER NOT NULL, report INTEGER NOT NULL, PRIMARY KEY (cve, report)
     ) WITHOUT ROWID;
+    CREATE INDEX large_reports ON objects (scope) WHERE encoding = 'large' AND NOT deleted;
     CREATE TABLE totals (scope TEXT PRIMARY KEY, reports INTEGER NOT NULL, bytes INTEGER NOT NULL);
     CREATE TABLE local_bodies (report INTEGER PRIMARY KEY, body BLOB NOT NULL);
     CREATE TABLE chunks (

@@ -269,7 +269,7 @@ class Transaction:
         return faults
 
     def unsound(
-        self, after: int, limit: int, genuine: Callable[[Event], bool]
+        self, scope: str, after: int, limit: int, genuine: Callable[[Event], bool]
     ) -> tuple[list[subjects.Address], int]:
         """Return which of the next rows are not as they were signed, and where to go on, 0 at the end.
 
@@ -278,8 +278,8 @@ class Transaction:
         rows = self._connection.execute(
             "SELECT scope, category, kind, name, seq, body, statement, signature,"
             " epoch, revision, version, digest, deleted, changed_at, encoding, rowid FROM objects"
-            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
-            (after, limit),
+            " WHERE rowid > ? AND scope=? ORDER BY rowid LIMIT ?",
+            (after, scope, limit),
         ).fetchall()
         bad = [subjects.Address(*row[:4]) for row in rows if not _sound(row[:15], genuine)]
         return bad, rows[-1][15] if rows else 0
@@ -398,6 +398,13 @@ class Transaction:
             (a.scope, a.kind, a.name),
         ).fetchone()
         return None if row is None else _stamped(row)
+
+    def stamp_at(self, subject: str) -> Stamped | None:
+        """Return the version of what a subject names; None if that is nothing of ours."""
+        try:
+            return self.stamp(subjects.parse(subject))
+        except InvalidEvent:
+            return None
 
     def held_at(self, a: subjects.Address) -> Held | None:
         """Return one object as it was signed."""

@@ -4,12 +4,24 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.core import connectivity
+from fedbus.cluster import scan_reads
+from fedbus.core import connectivity, summary
 from fedbus.core.summary import LinkState
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
-from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
+from fedbus.model.federation import (
+    Link,
+    RestInfo,
+    ScanSync,
+    ScanTotal,
+    ScopeState,
+    SummaryRow,
+    Sync,
+    Versions,
+    VersionState,
+)
 from fedbus.store.federated import FederatedPolicy
+from fedbus.store.transaction import Transaction
 from fedbus.web import health, openapi, policy_reads, policy_refusals, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
@@ -51,6 +63,7 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
     app.add_routes(policy_reads.routes(policy))
+    app.add_routes(scan_reads.routes(worker.scans, worker.clock))
     app.add_routes(policy_refusals.routes())
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])
@@ -152,12 +165,14 @@ class Handlers:
             return respond.json({"clusters": []})
         row = await own_row(self._worker)
         states = await self._worker.database.read(lambda tx: tx.scopes())
+        states |= await self._worker.scans.read(lambda tx: tx.scopes())
         return respond.json({"clusters": [row], "scopes": states})
 
     @described(tag="membership")
     async def quarantine(self, _request: web.Request) -> web.Response:
         """List the events that were refused; count those of a type that only a newer build knows."""
         found = await self._worker.database.read(lambda tx: tx.quarantined())
+        found += await self._worker.scans.read(lambda tx: tx.quarantined())
         skipped = self._worker.active.skipped if self._worker.active else 0
         return respond.json({"events": found, "skipped": skipped})
 
@@ -179,6 +194,8 @@ async def own_row(worker: Worker) -> SummaryRow:
     states = await worker.database.read(lambda tx: tx.scopes())
     counts = await worker.database.read(lambda tx: tx.counts(subjects.SCOPE_ALL))
     quarantined = await worker.database.read(lambda tx: tx.quarantined_count())
+    quarantined += await worker.scans.read(lambda tx: tx.quarantined_count())
+    scans = await _scans(worker)
     held = states.get(subjects.SCOPE_ALL, ScopeState())
     link = _link(worker)
     versions = Versions(fedbus=__version__)
@@ -188,7 +205,7 @@ async def own_row(worker: Worker) -> SummaryRow:
         name=m.name,
         role="joint",
         link=Link(state=link),
-        sync=_sync(held, head),
+        sync=_both(_sync(held, head), scans),
         version=VersionState(
             fedbus=versions.fedbus, protocol_min=versions.protocol_min, protocol_max=versions.protocol_max
         ),
@@ -196,9 +213,29 @@ async def own_row(worker: Worker) -> SummaryRow:
         status=("joined" if link == "online" else "disconnected") if m.joined else m.state,
         labels=m.labels,
         counts=counts,
+        scans=scans,
         own_objects=states.get(subjects.own_scope(m.cluster_id), ScopeState()).objects,
         quarantined=quarantined,
         joined_at=m.joined_at,
+    )
+
+
+async def _scans(worker: Worker) -> ScanSync:
+    def read(tx: Transaction) -> tuple[ScopeState, ScanTotal]:
+        reports, size = tx.scans.total(subjects.SCOPE_SCANS)
+        return tx.scope(subjects.SCOPE_SCANS), ScanTotal(reports=reports, bytes=size)
+
+    active = worker.active
+    head = active.checkpoint.scans if active and active.checkpoint else None
+    return summary.scans_of(*await worker.scans.read(read), head)
+
+
+def _both(policy: Sync, scans: ScanSync) -> Sync:
+    """Return what is known of policy and scan results together."""
+    if policy.state != "synced" or scans.state == "synced":
+        return policy
+    return msgspec.structs.replace(
+        policy, state=scans.state, digests_equal=False if scans.state == "out_of_sync" else None
     )
 
 

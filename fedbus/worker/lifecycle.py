@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster import inspection
+from fedbus.cluster.local_results import LocalResults
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -41,9 +43,16 @@ class Worker:
     """A worker daemon: standalone until it joins."""
 
     def __init__(
-        self, settings: WorkerSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
@@ -69,7 +78,7 @@ class Worker:
             bus = RestInfo(server=server.server or token.server, port=server.port or token.port)
             keys = self._keys(text)
             answer = await dialogue.join(token, keys, who, bus, self.clock.now())
-            await self.database.write(_purge)
+            await self._purge()
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
@@ -127,7 +136,10 @@ class Worker:
             return self.membership or membership
 
     async def _end(self, dismissal: Dismissal) -> None:
-        """End the membership: federated data goes first, so that a crash in between repeats it."""
+        """End the membership: federated policy goes first, so that a crash in between repeats it.
+
+        Scan results may be many: they go right after, whenever this cluster stands alone.
+        """
         async with self._ending:  # the answer to a leave and the dismissal on the stream come together
             if self.membership is None or not self.membership.joined:
                 return
@@ -144,6 +156,10 @@ class Worker:
             self.membership = self.files.ended(self.membership, dismissal)
             self._changed.set()
             self.hub.publish("member", {"event": dismissal.reason, "id": dismissal.cluster_id})
+
+    async def _purge(self) -> None:
+        await self.database.write(_purge)
+        await inspection.forget(self.scans)
 
     def _record(self, action: str, object_: str) -> AuditRecord:
         return AuditRecord(
@@ -162,6 +178,7 @@ class Worker:
                 membership=self.membership,
                 files=self.files,
                 database=self.database,
+                scans=self.scans,
                 clock=self.clock,
                 hub=self.hub,
                 on_ended=self._end,
@@ -181,7 +198,7 @@ class Worker:
         while self.membership is not None and not stop.is_set():
             attempt += 1
             try:
-                await self.database.write(_purge)
+                await self._purge()
                 break
             except Unavailable as error:
                 log.warning("purge_failed", error=error.message)

@@ -32,6 +32,7 @@ class DaemonProcess:
 
     def __init__(self, role: str, directory: Path, settings: Mapping[str, object]) -> None:
         self.role, self.directory = role, directory
+        self.module = f"fedbus.{role}"
         ports = {"rest_port": 0} | ({"bus_port": 0} if role == "master" else {})
         self.settings = ports | dict(settings)
         self.process: asyncio.subprocess.Process | None = None
@@ -66,7 +67,7 @@ class DaemonProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FEDBUS_")}
         environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self.settings.items()}
-        arguments = ("-m", f"fedbus.{self.role}", str(self.directory))
+        arguments = ("-m", self.module, str(self.directory))
         try:
             with self.log_file.open("ab") as log:
                 return await asyncio.create_subprocess_exec(
