@@ -8,6 +8,7 @@ import uvloop
 
 from fedbus import __version__, tracing
 from fedbus import log as log_setup
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
 from fedbus.errors import ConfigError, only
 from fedbus.master import api
@@ -45,7 +46,12 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             await rest.start()
             rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
             await serve(
-                {"federation": master.run, "rest": rest.run, "certificate": partial(tls.keep, clock.now)},
+                {
+                    "federation": master.run,
+                    "rest": rest.run,
+                    "certificate": partial(tls.keep, clock.now),
+                    "scans file": partial(keep_file, scans),
+                },
                 stop,
                 grace=8.0,
             )

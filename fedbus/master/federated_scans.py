@@ -65,7 +65,10 @@ class FederatedScans:
         self.ledger.recover = self._recover
         verifier = Verifier(signer.public_key)
         self._large = Large(database)
-        self.recovery = ScanRecovery(self.ledger, verifier, federation_id, large=self._large)
+        self._inspection = Inspection(database, verifier, clock)
+        self.recovery = ScanRecovery(
+            self.ledger, verifier, federation_id, large=self._large, inspection=self._inspection
+        )
         self._guard = ScanGuard(self.ledger, self.recovery, audit)
 
         def deploys_ci() -> bool:
@@ -79,7 +82,6 @@ class FederatedScans:
             deploys_ci=deploys_ci,
         )
         self.deployment = Deployment(self.ledger, policy, self.results, deploys_ci)
-        self._inspection = Inspection(database, verifier, clock)
 
     async def remember(self) -> None:
         """Take from the store what can be shown while the bus is away. Raises Unavailable."""

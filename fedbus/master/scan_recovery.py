@@ -13,6 +13,7 @@ import structlog
 
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
+from fedbus.cluster.inspection import Inspection
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent, NotFound
 from fedbus.master.large import Large
@@ -36,14 +37,23 @@ SIDE_BY_SIDE = 16
 class ScanRecovery(Recovery):
     """Makes stream and store of the scan results equal; run it under their ledger's lock."""
 
-    def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, *, large: Large) -> None:
+    def __init__(
+        self, ledger: Ledger, verifier: Verifier, federation_id: str, *, large: Large, inspection: Inspection
+    ) -> None:
         super().__init__(ledger, verifier, federation_id)
-        self._large = large
+        self._large, self._inspection = large, inspection
 
     async def inspect(self) -> None:
-        """Do nothing: a store of this size is looked through while it is in use."""
+        """Do nothing: a store of this size is looked through while it is in use, and where it matters."""
 
     async def _compared(self, connection: Connection) -> Comparison[Any]:
+        result = await self._compare(connection)
+        if (result.lost or self._unreadable) and await self._inspection.inspect(rest=0.0):
+            # The stream would have been made anew from what nobody signed.
+            result = await self._compare(connection)
+        return result
+
+    async def _compare(self, connection: Connection) -> Comparison[Any]:
         found: dict[str, OnStream[Stamped]] = {}
         unsure: list[Message] = []
         reader = Reader(connection, self._stream, "master-scan-recovery", _EVERYTHING)

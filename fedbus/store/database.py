@@ -100,6 +100,8 @@ class Database:
         self.path = path
         self.durability = durability
         self._further, self._check_first = (SCANS if scans else ()), not scans
+        self.begun = 0
+        """How often the file was begun anew since this was opened."""
         self.suspect = asyncio.Event()
         """Set when the file turned out to be damaged in use: `examine` it."""
         self.damaged: Path | None = None
@@ -185,6 +187,7 @@ class Database:
         self._read_connection.close()
         self._write_connection.close()
         self.damaged = _set_aside(self.path)
+        self.begun += 1
         self._open()
 
     def _close(self) -> None:

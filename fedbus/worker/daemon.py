@@ -8,6 +8,7 @@ import uvloop
 
 from fedbus import __version__, tracing
 from fedbus import log as log_setup
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import WorkerSettings
 from fedbus.errors import ConfigError, only
 from fedbus.pki import files
@@ -52,6 +53,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
                 "join": worker.join_at_start,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                "scans file": partial(keep_file, scans),
             }
             await serve(services, stop, grace=8.0)
 
