@@ -1,6 +1,7 @@
 """Scan results of realistic size: a hundred vulnerabilities, names that many images have in common."""
 
 import random
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -26,7 +27,6 @@ def report(
 ) -> Report:
     """Return the report of image `number`; the same every time."""
     rng = random.Random(number)
-    found = tuple(_vulnerability(rng) for _ in range(vulnerabilities))
     ci = registry.endswith(CI_REGISTRY)
     given: dict[str, Any] = {
         "digest": digest_of(f"image {number}"),
@@ -41,7 +41,7 @@ def report(
         "cvedb_create_time": "2026-08-01T00:00:00Z",
         "scanned_at": scanned_at,
         "base_os": "debian:12.5",
-        "vulnerabilities": found,
+        "vulnerabilities": _vulnerabilities(number, vulnerabilities),
         "modules": tuple(
             Module(name=f"lib{rng.randrange(3000)}", version=f"{rng.randrange(9)}.{rng.randrange(99)}")
             for _ in range(30)
@@ -55,6 +55,12 @@ def image(of: Report) -> ScannedImage:
     return ScannedImage(
         registry=of.registry, repository=of.repository, tag=of.tag, digest=of.digest, image_id=of.image_id
     )
+
+
+@lru_cache(maxsize=10)
+def _vulnerabilities(number: int, count: int) -> tuple[Vulnerability, ...]:
+    rng = random.Random(-number)
+    return tuple(_vulnerability(rng) for _ in range(count))
 
 
 def _vulnerability(rng: random.Random) -> Vulnerability:
