@@ -15,7 +15,7 @@ from fedbus.master.homes import as_it_was, changes, told, undone
 from fedbus.master.ledger import Ledger
 from fedbus.master.placing import Records
 from fedbus.model import codec, subjects
-from fedbus.model.policy import KINDS, Policy
+from fedbus.model.policy import FED, KINDS, Policy
 from fedbus.model.targets import ALL, Target, source_kind
 from fedbus.store.history import Revision
 from fedbus.store.transaction import Transaction
@@ -45,6 +45,8 @@ class HeldPolicy:
 
     Those for all and the targeted ones; a rollout's are not, but their names are taken.
     """
+
+    scope = FED
 
     def __init__(self, tx: Transaction) -> None:
         self._tx, self._records = tx, Records(tx)

@@ -162,7 +162,7 @@ def federated_writes() -> list[tuple[str, str, dict[str, Any] | None]]:
     """Return every way there is to write something federated: method, path and body."""
     writes: list[tuple[str, str, dict[str, Any] | None]] = []
     for kind, paths in PATHS.items():
-        name = str(FED_RULE_IDS.start) if KINDS[kind].id_range is not None else "fed.standing"
+        name = str(FED_RULE_IDS.start) if KINDS[kind].ordered else "fed.standing"
         config = {"id": int(name)} if name.isdecimal() else {"name": name, "group": name}
         item = paths.item_path.replace("{name}", name)
         writes += [(method, item, None) for method in ("PATCH", "PUT", "DELETE", "POST")]
