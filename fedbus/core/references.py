@@ -23,7 +23,7 @@ Key = tuple[str, str]
 """Kind and name of an object."""
 Objects = Mapping[Key, Policy]
 
-_CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
+CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
 """Kinds that a group carries, named like it; they need workloads, which addresses do not have."""
 
 NEEDED = frozenset({"webhook", "dlp_sensor", "waf_sensor"})
@@ -129,10 +129,10 @@ def _dangling(objects: Objects, obj: Policy) -> Iterator[Fault]:
         if target is None:
             where = "in the federation" if scope_of(obj.cfg_type) is FED else "here"
             yield wrong(field, f"names {_called(*key)}, which does not exist {where}")
-        elif kind in _CARRIED and isinstance(target, Group) and target.kind == "address":
+        elif kind in CARRIED and isinstance(target, Group) and target.kind == "address":
             yield wrong(field, f"names {_called(*key)}, which holds addresses and no containers")
     if isinstance(obj, Group) and obj.kind == "address":
-        for carried in _CARRIED:
+        for carried in CARRIED:
             if (carried, obj.name) in objects:
                 yield wrong("criteria", f"must select workloads: {_called(carried, obj.name)} is for them")
 

@@ -482,8 +482,19 @@ REFUSED: dict[str, tuple[str, str, Any, str]] = {
     "no config": ("POST", "/v1/group", {}, INVALID),
     "a config that is a list": ("POST", "/v1/group", {"config": []}, INVALID),
     "local scope": ("POST", "/v1/group?scope=local", {"config": {}}, INVALID),
-    "a local list": ("PATCH", "/v1/policy/rule", {"rules": []}, "SCOPE_UNSUPPORTED"),
-    "delete all without scope": ("DELETE", "/v1/policy/rule", None, "SCOPE_UNSUPPORTED"),
+    "another scope": ("PATCH", "/v1/policy/rule?scope=mine", {"rules": []}, INVALID),
+    "a federated name as local": (
+        "DELETE",
+        "/v1/group/fed.web?scope=local",
+        None,
+        "SCOPE_WRONG",
+    ),
+    "a local registry as policy": (
+        "POST",
+        "/v1/scan/registry",
+        {"config": {"name": "x"}},
+        "SCOPE_UNSUPPORTED",
+    ),
     "two things at once": (
         "PATCH",
         "/v1/policy/rule?scope=fed",
@@ -552,6 +563,7 @@ STATUS = {
     "OBJECT_EXISTS": 409,
     "INVALID_INPUT": 422,
     "SCOPE_UNSUPPORTED": 422,
+    "SCOPE_WRONG": 422,
 }
 
 

@@ -52,7 +52,7 @@ def copy_in_front(rule: str, change: Decision) -> Decision:
         (edit,) = change(held)
         copy = replace(cast(NetworkRule, edit.obj), id=0)
         order = inserted(list(held.ranked(edit.kind)), [-1], -int(rule))
-        return _arranged(held, edit.kind, order, {-1: (copy, edit.at)})
+        return arranged(held, edit.kind, order, {-1: (copy, edit.at)})
 
     return decide
 
@@ -60,7 +60,7 @@ def copy_in_front(rule: str, change: Decision) -> Decision:
 def _move(kind: str, rule: int, after: int | None, held: HeldRules) -> list[Edit]:
     order = list(held.ranked(kind))
     wanted = moved(order, rule, after)
-    return [] if wanted == order else _arranged(held, kind, wanted, {}, fresh={rule})
+    return [] if wanted == order else arranged(held, kind, wanted, {}, fresh={rule})
 
 
 def _insert(kind: str, insert: RuleInsert, scope: Scope) -> Decision:
@@ -74,7 +74,7 @@ def _insert(kind: str, insert: RuleInsert, scope: Scope) -> Decision:
         order = list(held.ranked(kind))
         taken = keyed.keys() & set(order)
         refuse([Fault(f"{keyed[rule][1]}.id", f"the id {rule} is taken") for rule in sorted(taken)])
-        return _arranged(held, kind, inserted(order, list(keyed), insert.after), keyed)
+        return arranged(held, kind, inserted(order, list(keyed), insert.after), keyed)
 
     return decide
 
@@ -104,7 +104,7 @@ def _replace(kind: str, bodies: Sequence[Raw], scope: Scope) -> Decision:
         ranks = held.ranked(kind)
         refuse([Fault(f"{at_of[r]}.id", f"there is no rule {r}") for r in at_of if r not in ranks])
         gone = [Edit(kind=kind, name=str(rule), obj=None) for rule in ranks if rule not in stay]
-        return gone + _arranged(held, kind, order, keyed)
+        return gone + arranged(held, kind, order, keyed)
 
     return decide
 
@@ -120,7 +120,7 @@ def _delete(kind: str, rules: Sequence[int]) -> Decision:
     return decide
 
 
-def _arranged(
+def arranged(
     held: HeldRules,
     kind: str,
     order: Sequence[int],
