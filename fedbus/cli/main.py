@@ -9,6 +9,7 @@ from fedbus import __version__
 from fedbus.cli import (
     changes,
     cluster,
+    configuration,
     daemon,
     demo,
     doctor,
@@ -73,6 +74,7 @@ exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(profile.app, name="profile")
+app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("schemas", hidden=True)(_write_schemas)

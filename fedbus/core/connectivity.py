@@ -82,7 +82,10 @@ TABLE: Mapping[str, Cause] = {
         Step.TOKEN, "join under that name, or ask for a token for this cluster", refused=True
     ),
     "CLUSTER_NAME_TAKEN": Cause(
-        Step.TOKEN, "choose another name, or remove the other cluster on the master", refused=True
+        Step.TOKEN,
+        "choose another name, or remove the other cluster on the master; if this is it, come back,"
+        " use a token made for its name, and the cluster_uid it joined with",
+        refused=True,
     ),
     "NAME_UNRESOLVED": Cause(Step.NAME, "check the name and the resolver, or join with --server ADDRESS"),
     "TCP_REFUSED": Cause(Step.TCP, _START),

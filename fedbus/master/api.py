@@ -11,6 +11,7 @@ from fedbus.cluster import local_api, policy_api
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.core import connectivity
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
@@ -245,10 +246,12 @@ class Handlers:
     @described(tag="federation")
     async def member(self, _request: web.Request) -> web.Response:
         """List the members as NeuVector does."""
+        wrong = self._master.bootstrap_error
+        bootstrap = {"bootstrap": connectivity.facts(wrong) if wrong else None}
         try:
             fed = self._fed
         except Conflict:
-            return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
+            return respond.json({"fed_role": "", "local_rest_info": RestInfo()} | bootstrap)
         rows = fed.fleet.summary().clusters
         own = fed.federation
         return respond.json(
@@ -268,6 +271,7 @@ class Handlers:
                     if r.role == "joint" and r.membership == "joined"
                 ],
             }
+            | bootstrap
         )  # fmt: skip
 
     @described(query=(_DURATION,), tag="token")

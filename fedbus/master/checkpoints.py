@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from fedbus import __version__
 from fedbus.bus.session import Connection
+from fedbus.core import protocol
 from fedbus.errors import Unavailable
 from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
@@ -49,6 +51,7 @@ class Checkpoints:
             time=self._clock.now(),
             scopes={scope: tx.scope(scope) for scope in scopes},
             heartbeat_interval=self._configuration.heartbeat_interval,
+            versions=protocol.ours(__version__),
         )
 
     async def broadcast(self, connection: Connection) -> None:

@@ -398,7 +398,7 @@ def _age(tx: Transaction, message: Message) -> int:
         stamp = int(message.headers.get("ce-fbepoch", "0")), int(message.headers.get("ce-fbrevision", "0"))
     except (InvalidEvent, ValueError):
         return 0
-    held = tx.object(address.scope, address.kind, address.name)
+    held, _ = tx.newest(address.scope, address.kind, address.name)
     there = (held.epoch, held.revision) if held is not None else (0, 0)
     if held is not None and stamp == there:
         return 0 if message.headers.get("ce-fbdigest") == held.digest else -1

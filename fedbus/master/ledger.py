@@ -14,6 +14,7 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
+from fedbus.core.payload import understood
 from fedbus.core.writes import Committed, Preview, Request
 from fedbus.errors import InvalidInput, Unavailable
 from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
@@ -205,8 +206,9 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         fold_ = tx.folding(scope)
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
-                fold_.put(event, seq)
-                if targets.has_history(event.address):
+                park = not understood(event)
+                fold_.put(event, seq, park=park)
+                if targets.has_history(event.address) and not park:
                     tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)

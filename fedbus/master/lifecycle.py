@@ -38,6 +38,8 @@ class Master:
         self.hub = Hub(alive=auth.alive)
         self.local = LocalPolicies(database, clock)
         self.active: ActiveFederation | None = None
+        self.bootstrap_error: FedbusError | None = None
+        """Why this cluster is not what its configuration says it should be."""
         self._error: FedbusError | None = None
         self._changing = asyncio.Lock()
         self._promoted, self._again = asyncio.Event(), asyncio.Event()
@@ -50,6 +52,12 @@ class Master:
     @property
     def _keyring_directory(self) -> Path:
         return self.settings.data_dir / "keyring"
+
+    def promoted(self) -> Federation | None:
+        """Return the federation that this cluster was promoted to be the master of, running or not."""
+        if not self._promotion_file.exists():
+            return None
+        return msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion).federation
 
     def federation(self) -> ActiveFederation:
         """Return the active federation. Raises Conflict while there is none, Unavailable while it starts."""
@@ -101,7 +109,7 @@ class Master:
             id=federation_id,
             name=name,
             created_at=clock.stamp(),
-            bus=RestInfo(server=server, port=bus.port or port),
+            bus=RestInfo(server=server, port=bus.port or settings.advertised_port or port),
             rest=rest,
         )
         Promotion(federation=federation, listen_port=port).save(self._promotion_file)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from functools import partial
 
+import msgspec
 import structlog
 
 from fedbus import metrics
@@ -24,6 +25,7 @@ from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import genuine, verified
+from fedbus.store.rereading import reread
 from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -83,6 +85,7 @@ class Recovery:
         self._inspected = True
         if faults := await self._database.write(lambda tx: tx.repair(partial(genuine, self._verifier))):
             log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
+        await reread(self._database, self._clock.stamp())
 
     async def _read(self, connection: Connection) -> dict[str, OnStream]:
         """Return the last message of every subject, verified."""
@@ -121,7 +124,7 @@ class Recovery:
         def take(message: Message) -> None:
             with suppress(InvalidEvent):
                 event = self.ours(message)
-                if targets.has_history(event.address):
+                if targets.has_history(event.address) and payload.understood(event):
                     revisions.append(event)
 
         reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
@@ -135,9 +138,8 @@ class Recovery:
         await self._database.write(remember)
 
     def ours(self, message: Message) -> Event:
-        """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
+        """Return the event in a message that a master wrote, maybe of a newer build. Raises InvalidEvent."""
         event = verified(self._verifier, self._federation_id, message.subject, message.headers, message.data)
-        payload.check_known(event)
         payload.check(event)
         return event
 
@@ -227,14 +229,20 @@ def _unplace(tx: Transaction) -> None:
 
 def _everything(tx: Transaction) -> list[Change]:
     """Return every object as a change, tombstones too, in the order it was written."""
-    return [
-        Change(
-            scope=e.address.scope,
-            category=e.address.category,
-            kind=e.address.kind,
-            name=e.address.name,
-            payload=None if e.deleted else codec.unpack(e.body, e.encoding),
-        )
-        for e in (held.event for held in tx.held())
-        if e.address.category != subjects.CONTROL
-    ]
+    return [_again(held.event) for held in tx.held() if held.event.address.category != subjects.CONTROL]
+
+
+def _again(event: Event) -> Change:
+    """Return the change that writes an object once more, as it is."""
+    change = Change(
+        scope=event.address.scope,
+        category=event.address.category,
+        kind=event.address.kind,
+        name=event.address.name,
+        payload=None,
+    )
+    if event.deleted:
+        return change
+    if not payload.understood(event):
+        return msgspec.structs.replace(change, payload=b"", verbatim=event)
+    return msgspec.structs.replace(change, payload=codec.unpack(event.body, event.encoding))

@@ -6,7 +6,7 @@ import msgspec
 
 from fedbus import __version__
 from fedbus.bus.session import Connection, Endpoint, connect
-from fedbus.core import connectivity
+from fedbus.core import connectivity, protocol
 from fedbus.errors import Refused, Unavailable
 from fedbus.model import codec, subjects
 from fedbus.model.federation import (
@@ -19,7 +19,6 @@ from fedbus.model.federation import (
     JoinRequest,
     RestInfo,
     SignedDismissal,
-    Versions,
 )
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -73,7 +72,7 @@ async def _ask_to_join(
         name=who.name,
         nkey=keys.bus.public_key,
         renew_nkey=keys.renew.public_key,
-        versions=Versions(fedbus=__version__),
+        versions=protocol.ours(__version__),
         labels=who.labels,
         cluster_uid=who.cluster_uid,
         rest=who.rest,

@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from fedbus import __version__
 from fedbus.bus import examination, topology
 from fedbus.bus.examination import Examination
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Endpoint, Message, connect
 from fedbus.config import WorkerSettings
-from fedbus.core import connectivity, diagnosis
+from fedbus.core import connectivity, diagnosis, protocol
 from fedbus.core.connectivity import ENDED, Step
 from fedbus.core.diagnosis import Diagnosis
-from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, InvalidInput, Refused, Unavailable
 from fedbus.model import subjects
-from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN, Checked, RestInfo, Versions
+from fedbus.model.federation import Checked, RestInfo, Versions
 from fedbus.pki import condition
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -80,12 +80,13 @@ class _Asker:
         return examination.check_skew(self._skew, limit, "the master's")
 
     async def compare_versions(self) -> str:
+        mine = protocol.ours(__version__)
         theirs = self._answer.versions if self._answer else Versions(fedbus="?")
         said = (
-            f"the master runs {theirs.fedbus} and speaks {theirs.protocol_min} to {theirs.protocol_max}, "
-            f"this is {PROTOCOL_MIN} to {PROTOCOL_MAX}"
+            f"the master runs {theirs.fedbus} and speaks {protocol.spoken(theirs)}, "
+            f"this is {protocol.spoken(mine)}"
         )
-        if not compatible(theirs):
+        if protocol.older(mine, theirs):
             raise connectivity.error("PROTOCOL_UNSUPPORTED", said)
         return said
 
