@@ -163,6 +163,7 @@ class Handlers:
             web.get("/v1/fed/history", self.history),
             web.post("/v1/fed/rollback", self.roll_back),
             web.get("/v1/fed/summary", self.summary),
+            web.get("/v1/fed/parked", self.parked),
         ]
 
     @property
@@ -421,6 +422,12 @@ class Handlers:
         if bool(target.changeset) == bool(target.kind and target.name):
             raise InvalidInput("name a changeset, or a kind, a name and a revision")
         return respond.json(await self._fed.policies.roll_back(target, asked(request, body.comment)))
+
+    @described(tag="cluster")
+    async def parked(self, _request: web.Request) -> web.Response:
+        """List what a newer build wrote and this one cannot read; it is kept for the next one that can."""
+        found = await self._master.database.read(lambda tx: tx.parked())
+        return respond.json({"events": found})
 
     @described(answer=Summary, tag="cluster")
     async def summary(self, _request: web.Request) -> web.Response:

@@ -390,9 +390,7 @@ class Transaction:
         not hold then is quarantined and no longer held: the digest says that something is missing.
         """
         done = Reread()
-        for held in self._in(_PARKED):
-            if not understood(held.event):
-                continue
+        for held in [one for one in self._in(_PARKED) if understood(one.event)]:
             try:
                 check(held.event)
             except InvalidEvent as error:
@@ -401,22 +399,21 @@ class Transaction:
             else:
                 self._move(held, _PARKED, _OBJECTS)
                 done.applied.append(held.event)
-        for held in self._in(_OBJECTS):
-            if not understood(held.event):
-                self._move(held, _OBJECTS, _PARKED)
-                done.parked.append(held.event)
+        for held in [one for one in self._in(_OBJECTS) if not understood(one.event)]:
+            self._move(held, _OBJECTS, _PARKED)
+            done.parked.append(held.event)
         for scope in self.scopes() if done.refused else ():
             counted, position = self.recount(scope), self.folding(scope)
             position.digest, position.objects = counted.digest, counted.objects
             position.save()
         return done
 
-    def _in(self, table: str) -> list[Held]:
+    def _in(self, table: str) -> Iterator[Held]:
         rows = self._connection.execute(
             "SELECT scope, category, kind, name, seq, body, statement, signature"  # noqa: S608
             f" FROM {table} ORDER BY version, seq"
         )
-        return [_held(row) for row in rows]
+        return (_held(row) for row in rows)
 
     def _move(self, held: Held, old: str, new: str) -> None:
         a = held.event.address

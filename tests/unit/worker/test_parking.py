@@ -1,6 +1,7 @@
 """What a build cannot read it holds as it was signed, and reads when it can (guarantees 2, 3 and 7)."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from fedbus.model import events, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import ScopeState
 from fedbus.pki.verification import genuine
+from fedbus.store.database import Database
 from fedbus.store.transaction import Reread, Transaction
 from fedbus.worker.folding import Folded, Folder
 from tests.support.history import FEDERATION, VERIFIER, content, event, message, messages, store
@@ -140,6 +142,31 @@ def test_what_the_newer_build_finds_wrong_is_quarantined_and_no_longer_held() ->
         assert (done.refused, [q.code for q in tx.quarantined()]) == (["PAYLOAD_UNDECODABLE"],) * 2
         assert b"old" in content(tx)["a"][2]
         assert tx.scope(ALL).digest == _should_be(old)  # not the master's: something is missing, and it shows
+
+
+async def test_an_upgrade_that_is_cut_short_has_done_nothing_and_is_done_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    checked: list[str] = []
+
+    def cut(one: Event) -> None:
+        checked.append(one.address.name)
+        if len(checked) == 2:
+            raise KeyboardInterrupt
+
+    stream = [event(name, 1, version=n, kind=NEW_KIND) for n, name in enumerate("abc", start=1)]
+    async with Database(tmp_path / "store.db", "NORMAL") as database:
+        await database.write(lambda tx: _fold(tx, *stream))
+        with pytest.raises(KeyboardInterrupt):
+            await database.write(lambda tx: _upgrade(tx, cut))
+        assert await database.read(lambda tx: tx.parked_count()) == 3
+
+        done = await database.write(_upgrade)
+
+        assert [one.address.name for one in done.applied] == ["a", "b", "c"]  # in the order of their versions
+        assert await database.read(lambda tx: tx.recount(ALL)) == await database.read(
+            lambda tx: tx.scope(ALL)
+        )
 
 
 def test_an_older_build_parks_what_it_cannot_read_any_more() -> None:
