@@ -27,6 +27,7 @@ CONFIG_FILE = "FEDBUS_CONFIG"
 FEDINITCFG = "fedinitcfg"
 """The setting that names a file as NeuVector's."""
 _TOKEN_KEY = "join_token"  # noqa: S105 - the name of a key
+_MAX_TOKEN_FILE = 65_536
 _USERINFO = re.compile(r"//[^/@]*@")
 MAX_JWT_DAYS = 365
 """The longest a worker's credential may live: so long is a revocation remembered."""
@@ -309,7 +310,8 @@ def token_in(path: Path) -> str:
     Raises OSError, ConfigError for a fedinitcfg without one.
     """
     if path.suffix not in (".yaml", ".yml"):
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            return file.read(_MAX_TOKEN_FILE).decode(errors="replace")
     path.stat()  # whoever asks wants to tell a file that is away from one that is wrong
     token = fedinitcfg.lowered(_read_yaml(path)).get(_TOKEN_KEY)
     if not isinstance(token, str) or not token:

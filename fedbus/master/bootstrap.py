@@ -32,6 +32,11 @@ class Bootstrap:
             attempt += 1
             try:
                 await self._settle()
+            except OSError as error:
+                unwritable = f"{self._settings.data_dir}: {error.strerror}"
+                master.bootstrap_error = connectivity.error("DISK_UNWRITABLE", unwritable)
+                log.error("bootstrap_failed", **connectivity.facts(master.bootstrap_error))  # noqa: TRY400
+                break
             except Unavailable as error:
                 master.bootstrap_error = error
                 log.warning("bootstrap_waits", **connectivity.facts(error))

@@ -77,13 +77,15 @@ class Bootstrap:
                 rest=RestInfo(server=s.advertised_rest_server, port=s.advertised_rest_port),
             )
             _, password = await self._worker.join(text, who, RestInfo(server=s.join_server, port=s.join_port))
+            if password:
+                files.write(s.data_dir / INITIAL_PASSWORD, password + "\n")
         except Unavailable as error:
             return error
         except FedbusError as error:
             self._refused = (token_hash(text), error)
             return error
-        if password:
-            files.write(s.data_dir / INITIAL_PASSWORD, password + "\n")
+        except OSError as error:
+            return connectivity.error("DISK_UNWRITABLE", f"{s.data_dir}: {error.strerror}")
         return None
 
     def _token(self) -> str:
