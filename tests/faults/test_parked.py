@@ -67,7 +67,7 @@ async def test_what_an_older_worker_cannot_read_waits_through_kills_until_it_is_
         assert row["quarantined"] == 0
 
 
-async def test_a_newer_type_leaves_the_older_version_in_force_until_the_upgrade(tmp_path: Path) -> None:
+async def test_a_store_lost_while_events_are_parked_is_rebuilt_by_the_upgraded_build(tmp_path: Path) -> None:
     worker = OtherBuild("worker", tmp_path / "worker")
     async with Daemon("master", tmp_path / "master") as master, worker:
         await promoted(master)
