@@ -70,8 +70,14 @@ class MasterSettings(Settings, frozen=True, kw_only=True):
     """Its port; 0 takes a free one at first start and keeps it."""
     bus_urls: tuple[Annotated[str, Meta(pattern="^tls://")], ...] = ()
     """The servers of an external bus; none means the embedded one."""
-    bus_credentials: Path | None = None
-    """The credentials file for an external bus."""
+    bus_replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    """How many servers of an external bus keep each stream."""
+    bus_ca_file: Path | None = None
+    """On a bus of somebody else's operator: the CA of its servers' certificates, PEM."""
+    bus_operator_key_file: Path | None = None
+    """There: the seed of a signing key of the operator, which signs the federation's two accounts."""
+    bus_system_credentials_file: Path | None = None
+    """There: the credentials of a user of the system account, which pushes them."""
     advertised_server: str = ""
     """The name or address of the bus that join tokens carry; default `bus_host`."""
     worker_jwt_days: Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)] = 7.0
@@ -211,6 +217,8 @@ class _Reading:
                 self._accept(name, value, f"--{name.replace('_', '-')}")
         if not self._faults:
             self._check_names()
+            if kind == "master":
+                self._faults += _faults_of_bus(self._values)
         if self._faults:
             raise ConfigError(
                 "\n".join(["The configuration is wrong:", *(f"  {one}" for one in self._faults)])
@@ -254,6 +262,20 @@ class _Reading:
             self._faults.append(
                 f"{self.origins['join_token_file']}: join_name is missing: a cluster has a name"
             )
+
+
+def _faults_of_bus(values: Mapping[str, object]) -> list[str]:
+    """Say which settings of an external bus do not go together."""
+    faults = []
+    theirs = ("bus_ca_file", "bus_operator_key_file", "bus_system_credentials_file")
+    missing = [name for name in theirs if not values.get(name)]
+    if 0 < len(missing) < len(theirs):
+        faults.append(f"{', '.join(missing)}: missing; on somebody else's bus all three are needed")
+    external = [name for name in theirs if values.get(name)]
+    external += ["bus_replicas"] if values.get("bus_replicas", 1) != 1 else []
+    if external and not values.get("bus_urls"):
+        faults.append(f"{', '.join(external)}: only for an external bus, which bus_urls names")
+    return faults
 
 
 def main(kind: Literal["master", "worker"], run: Callable[[Any], None]) -> int:

@@ -7,6 +7,7 @@ import typer
 
 from fedbus import __version__
 from fedbus.cli import (
+    bus,
     changes,
     cluster,
     configuration,
@@ -73,6 +74,7 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(bus.app, name="bus")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

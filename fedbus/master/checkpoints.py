@@ -12,7 +12,7 @@ from fedbus.core import protocol
 from fedbus.errors import Unavailable
 from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
-from fedbus.model.federation import SIGNATURE, Checkpoint
+from fedbus.model.federation import SIGNATURE, Checkpoint, RestInfo
 from fedbus.pki.signing import Signed, Signer
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -33,8 +33,10 @@ class Checkpoints:
         clock: Clock,
         epoch: Callable[[], int],
         configuration: Configuration,
+        servers: tuple[RestInfo, ...] = (),
     ) -> None:
         self._database, self._signer, self._federation_id = database, signer, federation_id
+        self._servers = servers
         self._clock, self._epoch, self._configuration = clock, epoch, configuration
         self.due = asyncio.Event()
         """Set it to have the next one sent at once."""
@@ -52,6 +54,7 @@ class Checkpoints:
             scopes={scope: tx.scope(scope) for scope in scopes},
             heartbeat_interval=self._configuration.heartbeat_interval,
             versions=protocol.ours(__version__),
+            servers=self._servers,
         )
 
     async def broadcast(self, connection: Connection) -> None:

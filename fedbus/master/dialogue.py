@@ -205,6 +205,7 @@ class Dialogue:
             labels=cluster.labels,
             heartbeat_interval=self._configuration.heartbeat_interval,
             versions=protocol.ours(__version__),
+            servers=self._federation.servers,
         )
 
     def _credentials(self, cluster: Cluster) -> Renewal:

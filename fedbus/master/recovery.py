@@ -16,11 +16,11 @@ from fedbus import metrics
 from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.core import payload
+from fedbus.core import connectivity, payload
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent
 from fedbus.master.changes import BY_MASTER, Change
-from fedbus.master.ledger import PUBLISH_SECONDS, Ledger, fold
+from fedbus.master.ledger import Ledger, fold
 from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
@@ -34,6 +34,9 @@ _IDENTITY = "stream"
 _EVERYTHING = "fed.v1.ev.>"
 MAX_IDLE = 2
 """Heartbeats of an idle server, two seconds apart, after which what is missing cannot be read."""
+SETTLE_SECONDS = 10.0
+"""How long a bus of several servers must show the same loss before it is believed: one that has just come
+back, or that leads since a moment, may not have read everything it has."""
 
 
 class Recovery:
@@ -42,12 +45,14 @@ class Recovery:
     def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, replicas: int = 1) -> None:
         self._drafter, self._database, self._clock = ledger.drafter, ledger.database, ledger.clock
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
+        self._publish_seconds = ledger.publish_seconds
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
         self.compared_to = 0
         """The stream's last sequence when it was compared: what came later nobody has looked at."""
         self._inspected = False
         self._unreadable = False
+        self._doubted_since: float | None = None
 
     async def run(self, connection: Connection) -> bool:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
@@ -57,8 +62,11 @@ class Recovery:
         created = info.created if info else ""
         self.compared_to = last_seq = info.last_seq if info else 0
         stream = await self._read(connection)
+        if self._replicas > 1 and max((m.seq for m in stream.values()), default=0) < last_seq:
+            raise connectivity.error("BUS_LAGS", "the server that was read from lags behind the stream")
         result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
         identity, head = await self._database.read(_identity_and_head)
+        self._doubt(info, shorter=identity == created and (last_seq < head or bool(result.lost)))
         forgotten = await self._database.read(lambda tx: tx.history.is_empty())
         if forgotten and stream:
             await self._recall(connection)
@@ -77,6 +85,18 @@ class Recovery:
         if result.fold:
             log.warning("store_repaired", objects=len(result.fold))
         return rewrite
+
+    def _doubt(self, info: topology.StreamInfo | None, *, shorter: bool) -> None:
+        """Raise Unavailable where a loss may only be servers that have not settled yet."""
+        if not shorter or self._replicas == 1:
+            self._doubted_since = None
+            return
+        now = self._clock.monotonic()
+        if self._doubted_since is None:
+            self._doubted_since = now
+        behind = info.behind if info else ()
+        if behind or now - self._doubted_since < SETTLE_SECONDS:
+            raise connectivity.error("BUS_LAGS", "the bus shows less than it had: it may be catching up")
 
     async def inspect(self) -> None:
         """Drop what the store holds and we did not sign, at start and when somebody wrote to its file."""
@@ -171,7 +191,7 @@ class Recovery:
         draft = await self._database.read(
             lambda tx: self._drafter.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
         )
-        deadline = self._clock.monotonic() + PUBLISH_SECONDS
+        deadline = self._clock.monotonic() + self._publish_seconds
         sequences = await publisher.publish(
             draft.events, draft.expected, lambda: connection, self._clock, deadline
         )
@@ -180,7 +200,7 @@ class Recovery:
     async def _uncover(self, connection: Connection, result: Comparison) -> None:
         """Put objects back on top of what somebody else wrote over them, exactly as they were signed."""
         for event, above in result.covered:
-            deadline = self._clock.monotonic() + PUBLISH_SECONDS
+            deadline = self._clock.monotonic() + self._publish_seconds
             (seq,) = await publisher.publish(
                 [event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
             )

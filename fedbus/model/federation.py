@@ -47,6 +47,8 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     bus: RestInfo
     rest: RestInfo = RestInfo()
+    servers: tuple[RestInfo, ...] = ()
+    """Every server of an external bus, `bus` among them; empty when that is the only one."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,7 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float = 10.0
     versions: Versions | None = None
     """The master's; None from one that did not say it yet."""
+    servers: tuple[RestInfo, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +199,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The master's signed head: proof of what is current, and the only licence to sweep.
 
     `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own.
-    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now.
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now; `servers` are
+    those of an external bus of several.
     """
 
     federation_id: str
@@ -206,6 +210,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float = 10.0
     versions: Versions | None = None
     """The master's; None from one that did not say it yet."""
+    servers: tuple[RestInfo, ...] = ()
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ class _Doctor(_Asker):
         steps = self.examination
         await steps.step(Step.FILES, self._look_at_files)
         m = self._membership
-        servers = (dialogue.url(m.bus),) if m else ()
+        servers = tuple(dialogue.url(address) for address in m.addresses) if m else ()
         endpoint = Endpoint(servers, m.ca_pem.encode() if m else b"")
         await steps.way(endpoint)
         await steps.step(Step.CREDENTIAL, lambda: self._log_in(stack, endpoint))
@@ -248,22 +248,19 @@ class _JoinDoctor(_Asker):
     def endpoint(self) -> Endpoint:
         """Return where the token leads; nowhere if it is none."""
         token = self._token
-        return Endpoint((dialogue.url(self._bus()),), token.ca_pem) if token else Endpoint((), b"")
-
-    def _bus(self) -> RestInfo:
-        assert self._token is not None  # noqa: S101 - the steps that need it run behind the one that sets it
-        server, port = self._server.server or self._token.server, self._server.port or self._token.port
-        return RestInfo(server=server, port=port)
+        if token is None:
+            return Endpoint((), b"")
+        at = dialogue.addresses(token, self._server)
+        return Endpoint(tuple(dialogue.url(address) for address in at), token.ca_pem)
 
     async def ask(self) -> str:
         """Log in with the token and ask the master whether it would let this cluster in."""
-        assert self._token is not None  # noqa: S101 - likewise
+        assert self._token is not None  # noqa: S101 - the steps that need it run behind the one that sets it
         bus, renew = (KeyPair.new(KeyType.USER, self.clock.random_bytes(32)) for _ in range(2))
         asked_at = self.clock.now()
         who = Joining(name=self._name)
-        self.heard(
-            await dialogue.check_join(self._token, Keys(bus, renew), who, self._bus(), asked_at), asked_at
-        )
+        at = dialogue.addresses(self._token, self._server)
+        self.heard(await dialogue.check_join(self._token, Keys(bus, renew), who, at, asked_at), asked_at)
         return f"the master would let {self._name or 'a cluster'} in"
 
 

@@ -115,7 +115,7 @@ class ActiveMembership:
 
     def _endpoint(self) -> Endpoint:
         m = self.membership
-        return Endpoint((dialogue.url(m.bus),), m.ca_pem.encode())
+        return Endpoint(tuple(dialogue.url(address) for address in m.addresses), m.ca_pem.encode())
 
     def _endpoint_and_credentials(self) -> tuple[Endpoint, Credentials]:
         return self._endpoint(), self._files.bus_credentials()
@@ -235,6 +235,8 @@ class ActiveMembership:
             return
         if checkpoint.federation_id != self.membership.federation_id:
             return
+        if checkpoint.servers != self.membership.servers:
+            self.membership = self._files.moved(self.membership, checkpoint.servers)
         self.checkpoint, self.checkpoint_at = checkpoint, self._clock.monotonic()
         self.reporter.interval = max(1.0, checkpoint.heartbeat_interval)
         self.skew = self._clock.now() - checkpoint.time

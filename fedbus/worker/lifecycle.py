@@ -84,15 +84,15 @@ class Worker:
             names.check_cluster(who.name)
             names.check_labels(who.labels)
             token = JoinToken.decode(text)
-            bus = RestInfo(server=server.server or token.server, port=server.port or token.port)
+            at = dialogue.addresses(token, server)
             keys = self._keys()
-            answer = await dialogue.join(token, keys, who, bus, self.clock.now())
+            answer = await dialogue.join(token, keys, who, at, self.clock.now())
             await self.database.write(_purge)
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
                 Credentials(answer.renew_jwt, keys.renew.seed),
-                bus_at=bus,
+                bus_at=at[0],
                 at=self.clock.stamp(),
                 token_hash=token_hash(text),
             )

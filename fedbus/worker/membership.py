@@ -32,6 +32,13 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """What the master ran when this cluster joined."""
     token_hash: str = ""
     """The SHA-256 of the token it joined with."""
+    servers: tuple[RestInfo, ...] = ()
+    """The servers of a bus of several, as the master last said; `bus` is what the join went to."""
+
+    @property
+    def addresses(self) -> tuple[RestInfo, ...]:
+        """Where the bus is reached, each address once."""
+        return tuple(dict.fromkeys((self.bus, *self.servers)))
 
     @property
     def joined(self) -> bool:
@@ -89,6 +96,7 @@ class MembershipFiles:
             heartbeat_interval=answer.heartbeat_interval,
             master_versions=answer.versions,
             token_hash=token_hash,
+            servers=answer.servers,
         )
         self._write(membership)
         return membership
@@ -98,6 +106,13 @@ class MembershipFiles:
         if self._json.exists() or not (self._bus.exists() and self._renew.exists()):
             return None
         return _load(self._bus), _load(self._renew)
+
+    def moved(self, membership: Membership, servers: tuple[RestInfo, ...]) -> Membership:
+        """Note where the bus is now, unless the membership has ended meanwhile."""
+        moved = msgspec.structs.replace(membership, servers=servers)
+        if (held := self.load()) is not None and held.joined:
+            self._write(moved)
+        return moved
 
     def renewed(self, renewal: Renewal) -> None:
         """Keep fresh JWTs for the keys there are."""
