@@ -116,5 +116,6 @@ async def retire(endpoint: Endpoint, keyring: Keyring, master: Credentials, now:
         if await admin.held_account(system, keyring.account):
             async with connect(_NAME, endpoint, master) as connection:
                 await topology.remove(connection)
-        for closed in keyring.closed_jwts(now=now).values():
-            await admin.push_account(system, closed)
+        for account, closed in keyring.closed_jwts(now=now).items():
+            if await admin.held_account(system, account):
+                await admin.push_account(system, closed)

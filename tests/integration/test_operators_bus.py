@@ -1,9 +1,12 @@
 """A federation on a bus of somebody else's operator, who lends it a signing key and a system user."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fedbus import config
@@ -14,7 +17,7 @@ from fedbus.master.operator_files import lent
 from fedbus.pki import files, jwt
 from fedbus.pki.nkeys import KeyType
 from fedbus.pki.roles import SHARES, Scope
-from tests.support.daemons import Daemon, apply, group, joined, promoted, synced
+from tests.support.daemons import Daemon, apply, eventually, group, joined, promoted, synced
 from tests.support.operator_team import OperatorTeam, new
 
 
@@ -48,6 +51,38 @@ async def test_it_is_promoted_serves_survives_a_restart_and_leaves_nothing_behin
             assert await team.streams(server.url) == 0
             assert [claims["limits"]["conn"] for claims in team.accounts().values()] == [0, 0]
             assert not (tmp_path / "master" / "keyring").exists()
+
+
+@pytest.mark.parametrize("until", ["keyring", "federation.json", "accounts"])
+async def test_a_master_killed_while_it_is_promoted_serves_after_a_start_or_can_be_promoted(
+    tmp_path: Path, team: OperatorTeam, until: str
+) -> None:
+    directory = tmp_path / "master"
+    async with team.serving() as server:
+        async with Daemon("master", directory, **team.lend(server.url)) as master:
+
+            async def far_enough() -> bool:
+                return bool(team.accounts()) if until == "accounts" else (directory / until).exists()
+
+            async def ask() -> None:
+                with contextlib.suppress(aiohttp.ClientError):  # it is killed before it answers, or after
+                    await master.call("POST", "/v1/fed/promote", {"name": "hub"})
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(ask())
+                await eventually(far_enough)
+                await master.kill()
+        async with Daemon("master", directory, **team.lend(server.url)) as master:
+            status, answer = await master.call("POST", "/v1/fed/promote", {"name": "hub"})
+            assert status == 200 or answer["reason"] == "ALREADY_PROMOTED", answer
+
+            async def ready() -> bool:
+                return (await master.call("GET", "/readyz"))[0] == 200
+
+            await eventually(ready, 30.0)
+            await apply(master, group("after"))
+            opened = [claims for claims in team.accounts().values() if claims["limits"]["conn"]]
+            assert len(opened) == 2
 
 
 async def test_a_key_the_operator_does_not_trust_is_said_and_nothing_remains_until_it_is(
