@@ -17,7 +17,7 @@ from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import connectivity, payload
-from fedbus.core.comparison import Comparison, OnStream, compare
+from fedbus.core.comparison import Comparison, OnStream, compare, loss_is_certain
 from fedbus.errors import InvalidEvent
 from fedbus.master.changes import BY_MASTER, Change
 from fedbus.master.ledger import Ledger, fold
@@ -34,9 +34,6 @@ _IDENTITY = "stream"
 _EVERYTHING = "fed.v1.ev.>"
 MAX_IDLE = 2
 """Heartbeats of an idle server, two seconds apart, after which what is missing cannot be read."""
-SETTLE_SECONDS = 10.0
-"""How long a bus of several servers must show the same loss before it is believed: one that has just come
-back, or that leads since a moment, may not have read everything it has."""
 
 
 class Recovery:
@@ -88,14 +85,14 @@ class Recovery:
 
     def _doubt(self, info: topology.StreamInfo | None, *, shorter: bool) -> None:
         """Raise Unavailable where a loss may only be servers that have not settled yet."""
-        if not shorter or self._replicas == 1:
+        if not shorter:
             self._doubted_since = None
             return
         now = self._clock.monotonic()
         if self._doubted_since is None:
             self._doubted_since = now
-        behind = info.behind if info else ()
-        if behind or now - self._doubted_since < SETTLE_SECONDS:
+        behind, seconds = len(info.behind) if info else 0, now - self._doubted_since
+        if not loss_is_certain(replicas=self._replicas, behind=behind, seconds=seconds):
             raise connectivity.error("BUS_LAGS", "the bus shows less than it had: it may be catching up")
 
     async def inspect(self) -> None:

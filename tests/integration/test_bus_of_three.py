@@ -1,5 +1,6 @@
 """Three nats-servers that keep the same streams: any one may be away, and no acknowledged write is lost."""
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,21 +77,41 @@ async def the_doctor_warns(root: Path, cluster: Cluster) -> None:
         assert warnings["TCP"] == "TCP_REFUSED", found
 
 
-async def test_without_a_majority_a_write_gets_a_key_and_is_in_once_when_it_is_asked_again(
+async def test_a_write_that_the_bus_leaves_unanswered_gets_a_key_and_is_in_once_when_it_is_asked_again(
     tmp_path: Path,
 ) -> None:
+    async with fleet_of_three(tmp_path, "a") as (fleet, cluster):
+        body = {"documents": [group("once")]}
+        for server in cluster.servers.values():
+            server.send(signal.SIGSTOP)
+        try:
+            status, answer = await fleet.master.call("POST", "/v1/fed/apply", body)
+        finally:
+            for server in cluster.servers.values():
+                server.send(signal.SIGCONT)
+        assert (status, answer["reason"]) == (503, "OUTCOME_UNKNOWN"), answer
+        key = {"Idempotency-Key": answer["idempotency_key"]}
+
+        async def asked_again() -> bool:
+            return (await fleet.master.call("POST", "/v1/fed/apply", body, headers=key))[0] == 200
+
+        await eventually(asked_again, 60.0)
+        await fleet.converged()
+        async with cluster.client() as connection:
+            assert [write.name for write in await history_on(connection)] == ["fed.once"]
+
+
+async def test_without_a_majority_nothing_is_acknowledged_and_with_one_it_goes_on(tmp_path: Path) -> None:
     async with fleet_of_three(tmp_path, "a") as (fleet, cluster):
         leader = await cluster.leader()
         lost = [server for server in cluster.servers.values() if server is not leader]
         for server in lost:
             await server.end()
-        body = {"documents": [group("once")]}
-        status, answer = await fleet.master.call("POST", "/v1/fed/apply", body)
+        body, key = {"documents": [group("once")]}, {"Idempotency-Key": "mine"}
+        status, answer = await fleet.master.call("POST", "/v1/fed/apply", body, headers=key)
         assert status == 503, answer
-        key = {"Idempotency-Key": answer.get("idempotency_key", "mine")}
         for server in lost:
             await server.start()
-        await cluster.whole()
 
         async def asked_again() -> bool:
             return (await fleet.master.call("POST", "/v1/fed/apply", body, headers=key))[0] == 200
