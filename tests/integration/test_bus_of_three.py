@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from fedbus import config
 from fedbus.core.diagnosis import Diagnosis
 from fedbus.errors import FedbusError
@@ -17,6 +19,9 @@ from tests.faults.fleet import FAST, Fleet, Writer, held, history_on, journal, w
 from tests.support import validator
 from tests.support.cluster import Cluster, files_for_loopback, running
 from tests.support.daemons import Daemon, eventually, group, joined, promoted
+
+# three servers and two daemons at a time are enough for one machine
+pytestmark = pytest.mark.xdist_group("test_bus_of_three")
 
 
 @asynccontextmanager
