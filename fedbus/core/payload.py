@@ -9,17 +9,40 @@ import msgspec
 from fedbus.errors import InvalidEvent
 from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
+from fedbus.model.federation import DISMISSED, RESYNC
 from fedbus.model.policy import KINDS
 from fedbus.model.scan import IMAGE, REPORT, Large, Report, ScannedImage, image_name, report_name
 
+_INSTRUCTIONS = frozenset((DISMISSED, RESYNC))
+
+
+def understood(event: Event) -> bool:
+    """Tell whether this build can read an event, or need not: a tombstone has nothing to read.
+
+    What it cannot read is parked: a newer master wrote it, for workers that know the kind or the type.
+    """
+    if event.deleted:
+        return True
+    if not events.known(event):
+        return False
+    match event.address.category:
+        case subjects.POLICY:
+            return event.address.kind in KINDS
+        case subjects.CONTROL:
+            return event.address.kind in _INSTRUCTIONS
+        case subjects.SCAN:
+            return event.address.kind in (REPORT, IMAGE)
+        case _:
+            return True
+
 
 def check(event: Event) -> object:
-    """Refuse a payload that could not be used later; an unknown kind is kept, for a newer build.
+    """Refuse a payload that could not be used later; what this build cannot read it does not judge.
 
     Returns what the payload says, None of what has none or is of an unknown kind. Raises InvalidEvent:
     ENCODING_UNKNOWN, PAYLOAD_CORRUPT, PAYLOAD_TOO_LARGE, PAYLOAD_UNDECODABLE, PAYLOAD_MISPLACED.
     """
-    if event.deleted or not events.known(event):
+    if event.deleted or not understood(event):
         return None
     payload = codec.unpack(event.body, event.encoding)
     try:
@@ -49,16 +72,7 @@ def _type_of(event: Event) -> type[object]:
         return Large if event.encoding == codec.LARGE else Report
     if event.encoding == codec.LARGE:
         raise InvalidEvent("nothing but a report is kept outside of its event", code="ENCODING_UNKNOWN")
-    if a.category == subjects.SCAN and a.kind == IMAGE:
+    if a.category == subjects.SCAN:
         return ScannedImage
     kind = KINDS.get(a.kind)
     return kind.type if kind is not None and a.category == subjects.POLICY else msgspec.Raw
-
-
-def check_known(event: Event) -> None:
-    """Refuse an event of a type that this build does not know: only a newer master writes such ones.
-
-    Raises InvalidEvent: TYPE_UNKNOWN.
-    """
-    if not events.known(event):
-        raise InvalidEvent(f"no event of ours has the type {event.type!r}", code="TYPE_UNKNOWN")

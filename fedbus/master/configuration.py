@@ -7,10 +7,11 @@ import msgspec
 from msgspec import Meta
 
 from fedbus.config import MAX_JWT_DAYS, MasterSettings
+from fedbus.core.writes import Request
 from fedbus.errors import Conflict
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
-from fedbus.master.changes import Change, Request, record
+from fedbus.master.changes import Change, record
 from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
 from fedbus.store.transaction import Transaction
@@ -99,7 +100,13 @@ class Configuration:
     @property
     def deploy_repo_scan_data(self) -> bool:
         """Whether results of CI pipelines go to the workers."""
-        return bool(self.set.deploy_repo_scan_data)
+        chosen = self.set.deploy_repo_scan_data
+        return self._daemon.deploy_repo_scan_data if chosen is None else chosen
+
+    @property
+    def allow_same_uid_rejoin(self) -> bool:
+        """Whether a token made for a member's name and the uid it joined with bring it back under its id."""
+        return self._daemon.allow_same_uid_rejoin
 
 
 def _held(tx: Transaction) -> tuple[Settings, int]:

@@ -12,6 +12,7 @@ from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
 from fedbus.errors import ConfigError, only
 from fedbus.master import api
+from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
 from fedbus.runtime import Clock, give_memory_back, serve, stop_on_signals
@@ -48,6 +49,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             await serve(
                 {
                     "federation": master.run,
+                    "bootstrap": Bootstrap(master).run,
                     "rest": rest.run,
                     "certificate": partial(tls.keep, clock.now),
                     "scans file": partial(keep_file, scans),

@@ -11,8 +11,8 @@ import structlog
 from fedbus.bus import topology
 from fedbus.bus.session import Connection
 from fedbus.cluster.inspection import Inspection
+from fedbus.core.writes import Committed
 from fedbus.master.audit import Audit
-from fedbus.master.changes import Committed
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
 from fedbus.master.deployment import Deployment
@@ -50,6 +50,8 @@ class FederatedScans:
         configuration: Configuration,
         checkpoints: Checkpoints,
         fleet: Fleet,
+        replicas: int,
+        publish_seconds: float,
     ) -> None:
         self.database = database
         self._checkpoints, self._fleet, self._connection = checkpoints, fleet, connection
@@ -61,13 +63,14 @@ class FederatedScans:
             clock=clock,
             on_committed=self._on_committed,
             stream=topology.SCANS,
+            publish_seconds=publish_seconds,
         )
         self.ledger.recover = self._recover
         verifier = Verifier(signer.public_key)
         self._large = Large(database)
         self._inspection = Inspection(database, verifier, clock)
         self.recovery = ScanRecovery(
-            self.ledger, verifier, federation_id, large=self._large, inspection=self._inspection
+            self.ledger, verifier, federation_id, replicas, large=self._large, inspection=self._inspection
         )
         self._guard = ScanGuard(self.ledger, self.recovery, audit)
 

@@ -10,7 +10,7 @@ from fedbus import __version__
 from fedbus.bus import topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.core import digest, summary
+from fedbus.core import digest, protocol, summary
 from fedbus.core.rollout import Health
 from fedbus.core.summary import Head, Heard
 from fedbus.errors import NotFound
@@ -28,8 +28,6 @@ from fedbus.model.federation import (
     Summary,
     SummaryRow,
     Sync,
-    Versions,
-    VersionState,
 )
 from fedbus.runtime import Clock, first, rfc3339
 from fedbus.store.database import Database
@@ -168,6 +166,7 @@ class Fleet:
             monotonic=self._clock.monotonic(),
             interval=self._configuration.heartbeat_interval,
             since=known.since,
+            mine=protocol.ours(__version__),
             scans_head=self.scans,
         )
         if row.link.state != known.state:
@@ -236,7 +235,7 @@ class Fleet:
         return summary.scans_of(head.state, head.total, head)
 
     def _own_row(self) -> SummaryRow:
-        head, versions = self.head(), Versions(fedbus=__version__)
+        head, mine = self.head(), protocol.ours(__version__)
         return SummaryRow(
             id=self._federation.id,
             name=self._federation.name,
@@ -245,11 +244,7 @@ class Fleet:
             sync=Sync(
                 state="synced", applied_version=head.version, head_version=head.version, digests_equal=True
             ),
-            version=VersionState(
-                fedbus=versions.fedbus,
-                protocol_min=versions.protocol_min,
-                protocol_max=versions.protocol_max,
-            ),
+            version=summary.version_state(mine, mine),
             membership="joined",
             scans=self._own_scans(),
             status="active",

@@ -5,26 +5,28 @@ acknowledged messages (a flipped bit is enough): it is made anew from the store 
 that no worker mistakes a reused sequence number for something it knows.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from fedbus import metrics
 from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.core import payload
-from fedbus.core.comparison import Comparison, OnStream, compare
+from fedbus.core import connectivity, payload
+from fedbus.core.comparison import Comparison, OnStream, compare, loss_is_certain
 from fedbus.errors import InvalidEvent
 from fedbus.master.changes import BY_MASTER, Change
-from fedbus.master.ledger import PUBLISH_SECONDS, Ledger, fold
+from fedbus.master.ledger import Ledger, fold
 from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import genuine, verified
+from fedbus.store.rereading import reread
 from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -44,12 +46,14 @@ class Recovery:
         self._drafter, self._database, self._clock = ledger.drafter, ledger.database, ledger.clock
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
         self._stream = ledger.stream
+        self._publish_seconds = ledger.publish_seconds
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
         self.compared_to = 0
         """The stream's last sequence when it was compared: what came later nobody has looked at."""
         self._inspected = False
         self._unreadable = False
+        self._doubted_since: float | None = None
 
     async def run(self, connection: Connection) -> bool:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
@@ -58,8 +62,9 @@ class Recovery:
         info = await topology.info(connection, self._stream)
         created = info.created if info else ""
         self.compared_to = last_seq = info.last_seq if info else 0
-        result = await self._compared(connection)
+        result = await self._compared(connection, last_seq)
         identity, head = await self._database.read(_identity_and_head)
+        self._doubt(info, shorter=identity == created and (last_seq < head or bool(result.lost)))
         await self._take(connection, result)
         self._drafter.epoch = await self._database.read(known_epoch)
         self._drafter.foreign = result.foreign
@@ -76,13 +81,31 @@ class Recovery:
             log.warning("store_repaired", stream=self._stream, objects=len(result.fold))
         return rewrite
 
-    async def _compared(self, connection: Connection) -> Comparison[Any]:
+    async def _compared(self, connection: Connection, last_seq: int) -> Comparison[Any]:
         """Read the last message of every subject, verified, and compare it with the store."""
         stream = await self._read(connection)
+        self._check_current(stream, last_seq)
         forgotten = await self._database.read(lambda tx: tx.history.is_empty())
         if stream and forgotten:
             await self._recall(connection)
         return await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
+
+    def _check_current(self, stream: Mapping[str, OnStream[Any]], last_seq: int) -> None:
+        """Raise Unavailable where the server that was read from does not have the end of the stream."""
+        if self._replicas > 1 and max((m.seq for m in stream.values()), default=0) < last_seq:
+            raise connectivity.error("BUS_LAGS", "the server that was read from lags behind the stream")
+
+    def _doubt(self, info: topology.StreamInfo | None, *, shorter: bool) -> None:
+        """Raise Unavailable where a loss may only be servers that have not settled yet."""
+        if not shorter:
+            self._doubted_since = None
+            return
+        now = self._clock.monotonic()
+        if self._doubted_since is None:
+            self._doubted_since = now
+        behind, seconds = len(info.behind) if info else 0, now - self._doubted_since
+        if not loss_is_certain(replicas=self._replicas, behind=behind, seconds=seconds):
+            raise connectivity.error("BUS_LAGS", "the bus shows less than it had: it may be catching up")
 
     async def inspect(self) -> None:
         """Drop what the store holds and we did not sign, at start and when somebody wrote to its file."""
@@ -91,6 +114,7 @@ class Recovery:
         self._inspected = True
         if faults := await self._database.write(lambda tx: tx.repair(partial(genuine, self._verifier))):
             log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
+        await reread(self._database, self._clock.stamp())
 
     async def _read(self, connection: Connection) -> dict[str, OnStream[Event]]:
         found: dict[str, OnStream[Event]] = {}
@@ -128,7 +152,7 @@ class Recovery:
         def take(message: Message) -> None:
             with suppress(InvalidEvent):
                 event = self.ours(message)
-                if targets.has_history(event.address):
+                if targets.has_history(event.address) and payload.understood(event):
                     revisions.append(event)
 
         reader = Reader(connection, self._stream, "master-recall", _EVERYTHING)
@@ -142,9 +166,8 @@ class Recovery:
         await self._database.write(remember)
 
     def ours(self, message: Message) -> Event:
-        """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
+        """Return the event in a message that a master wrote, maybe of a newer build. Raises InvalidEvent."""
         event = verified(self._verifier, self._federation_id, message.subject, message.headers, message.data)
-        payload.check_known(event)
         payload.check(event)
         return event
 
@@ -187,7 +210,7 @@ class Recovery:
         draft = await self._database.read(
             lambda tx: self._drafter.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
         )
-        deadline = self._clock.monotonic() + PUBLISH_SECONDS
+        deadline = self._clock.monotonic() + self._publish_seconds
         sequences = await publisher.publish(
             draft.events, draft.expected, lambda: connection, self._clock, deadline
         )
@@ -200,7 +223,7 @@ class Recovery:
             held = await self._database.read(lambda tx, a=place: tx.held_at(a))  # type: ignore[misc]
             if held is None:
                 continue  # what was folded meanwhile cannot have taken it, but nothing is nothing
-            deadline = self._clock.monotonic() + PUBLISH_SECONDS
+            deadline = self._clock.monotonic() + self._publish_seconds
             (seq,) = await publisher.publish(
                 [held.event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
             )
@@ -273,18 +296,25 @@ def _some(tx: Transaction, addresses: Sequence[subjects.Address]) -> list[Change
     for a in addresses[: publisher.MAX_EVENTS]:
         held = tx.held_at(a)
         assert held is not None  # noqa: S101 - under the ledger's lock nothing goes
-        e, size = held.event, size + len(held.event.body)
+        size += len(held.event.body)
         if changes and size > MAX_PART:
             break
-        payload = None if e.deleted else codec.unpack(e.body, e.encoding)
-        changes.append(
-            Change(
-                scope=a.scope,
-                category=a.category,
-                kind=a.kind,
-                name=a.name,
-                payload=payload,
-                large=e.encoding == codec.LARGE,
-            )
-        )
+        changes.append(_again(held.event))
     return changes
+
+
+def _again(event: Event) -> Change:
+    """Return the change that writes an object once more, as it is."""
+    change = Change(
+        scope=event.address.scope,
+        category=event.address.category,
+        kind=event.address.kind,
+        name=event.address.name,
+        payload=None,
+    )
+    if event.deleted:
+        return change
+    if not payload.understood(event):
+        return msgspec.structs.replace(change, payload=b"", verbatim=event)
+    body, large = codec.unpack(event.body, event.encoding), event.encoding == codec.LARGE
+    return msgspec.structs.replace(change, payload=body, large=large)

@@ -14,6 +14,7 @@ import structlog
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.cluster.inspection import Inspection
+from fedbus.core import connectivity
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent, NotFound
 from fedbus.master.large import Large
@@ -38,22 +39,29 @@ class ScanRecovery(Recovery):
     """Makes stream and store of the scan results equal; run it under their ledger's lock."""
 
     def __init__(
-        self, ledger: Ledger, verifier: Verifier, federation_id: str, *, large: Large, inspection: Inspection
+        self,
+        ledger: Ledger,
+        verifier: Verifier,
+        federation_id: str,
+        replicas: int,
+        *,
+        large: Large,
+        inspection: Inspection,
     ) -> None:
-        super().__init__(ledger, verifier, federation_id)
+        super().__init__(ledger, verifier, federation_id, replicas)
         self._large, self._inspection = large, inspection
 
     async def inspect(self) -> None:
         """Do nothing: a store of this size is looked through while it is in use, and where it matters."""
 
-    async def _compared(self, connection: Connection) -> Comparison[Any]:
-        result = await self._compare(connection)
+    async def _compared(self, connection: Connection, last_seq: int) -> Comparison[Any]:
+        result = await self._compare(connection, last_seq)
         if (result.lost or self._unreadable) and await self._inspection.inspect(rest=0.0):
             # The stream would have been made anew from what nobody signed.
-            result = await self._compare(connection)
+            result = await self._compare(connection, last_seq)
         return result
 
-    async def _compare(self, connection: Connection) -> Comparison[Any]:
+    async def _compare(self, connection: Connection, last_seq: int) -> Comparison[Any]:
         found: dict[str, OnStream[Stamped]] = {}
         unsure: list[Message] = []
         reader = Reader(connection, self._stream, "master-scan-recovery", _EVERYTHING)
@@ -65,6 +73,7 @@ class ScanRecovery(Recovery):
         for start in range(0, len(unsure), AT_ONCE):
             for seq, subject, event in await self._fetched(connection, unsure[start : start + AT_ONCE]):
                 found[subject] = OnStream(seq, None if event is None else stamped(event, seq))
+        self._check_current(found, last_seq)
         return await self._database.read(lambda tx: compare(((s, s.seq) for s in tx.stamps()), found))
 
     def _sift(self, batch: list[Message], found: dict[str, OnStream[Stamped]], unsure: list[Message]) -> Any:
@@ -119,6 +128,8 @@ class ScanRecovery(Recovery):
             async with gate:
                 body = msgspec.json.encode({"seq": message.seq})
                 answer = await connection.request(f"$JS.API.DIRECT.GET.{self._stream}", body)
+            if "Nats-Sequence" not in answer.headers:
+                raise connectivity.error("BUS_LAGS", "the bus does not have what it has just shown")
             try:
                 whole = Message(
                     message.subject, "", _own(answer.headers), answer.data, message.seq, message.pending

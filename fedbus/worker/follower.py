@@ -161,6 +161,7 @@ class Follower:
             epoch=folded.state.epoch,
             applied=folded.applied,
             duplicates=folded.duplicates,
+            parked=folded.parked,
             refused=len(folded.refused),
             pending=self.pending,
             ms=round(seconds * 1000, 1),

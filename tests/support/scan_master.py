@@ -74,7 +74,10 @@ class ScanMaster(Daemon):
 
     def __init__(self, directory: Path, **settings: object) -> None:
         super().__init__("master", directory, **settings)
-        self.module = "tests.support.scan_master"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("-m", "tests.support.scan_master")
 
     async def put(self, first: int, count: int = 1, **about: Any) -> None:
         """Have it write the results of images `first` and so on."""

@@ -32,12 +32,16 @@ class DaemonProcess:
 
     def __init__(self, role: str, directory: Path, settings: Mapping[str, object]) -> None:
         self.role, self.directory = role, directory
-        self.module = f"fedbus.{role}"
         ports = {"rest_port": 0} | ({"bus_port": 0} if role == "master" else {})
         self.settings = ports | dict(settings)
         self.process: asyncio.subprocess.Process | None = None
         self.reached_by = Profile()
         """Its address and the files to reach it with, as of the last start."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What Python is told to run."""
+        return ("-m", f"fedbus.{self.role}")
 
     @property
     def pid(self) -> int | None:
@@ -67,7 +71,7 @@ class DaemonProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FEDBUS_")}
         environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self.settings.items()}
-        arguments = ("-m", self.module, str(self.directory))
+        arguments = (*self.words, str(self.directory))
         try:
             with self.log_file.open("ab") as log:
                 return await asyncio.create_subprocess_exec(
