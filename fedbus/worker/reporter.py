@@ -51,7 +51,7 @@ class Reporter:
 
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
-        states, total, set_aside = await self._scans.read(_scans)
+        states, total, set_aside, parked = await self._scans.read(_scans)
 
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
@@ -61,7 +61,7 @@ class Reporter:
                 scans=total,
                 counts=tx.counts(subjects.SCOPE_ALL),
                 quarantined=tx.quarantined_count() + set_aside,
-                parked=tx.parked_count(),
+                parked=tx.parked_count() + parked,
                 alarms=self.alarms,
                 stopping=stopping,
             )
@@ -69,6 +69,7 @@ class Reporter:
         return await self._database.read(read)
 
 
-def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int]:
+def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int, int]:
     reports, size = tx.scans.total(subjects.SCOPE_SCANS)
-    return tx.scopes(), ScanTotal(reports=reports, bytes=size), tx.quarantined_count()
+    total = ScanTotal(reports=reports, bytes=size)
+    return tx.scopes(), total, tx.quarantined_count(), tx.parked_count()
