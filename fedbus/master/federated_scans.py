@@ -29,7 +29,7 @@ from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import ScansHead, ScanTotal
 from fedbus.pki.signing import Signer, Verifier
-from fedbus.runtime import Clock, first
+from fedbus.runtime import Clock, cancelled, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 
@@ -106,7 +106,7 @@ class FederatedScans:
                 await self._serve(connection)
             except* FedbusError as errors:
                 error = only(errors)
-                if connection.closed.is_set():
+                if connection.closed.is_set() or cancelled():
                     raise error from None
                 log.warning("scans_interrupted", code=error.code, error=error.message)
             pause = backoff.delay(attempt, self.ledger.clock.jitter())

@@ -28,7 +28,7 @@ from fedbus.model.federation import (
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.signing import Signed, Verifier
 from fedbus.pki.verification import genuine
-from fedbus.runtime import Clock, first, rfc3339
+from fedbus.runtime import Clock, cancelled, first, rfc3339
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
 from fedbus.worker import dialogue
@@ -195,7 +195,7 @@ class ActiveMembership:
                     group.create_task(self._inspection.keep(self._scans_altered), name="scan inspection")
             except* FedbusError as errors:
                 error = only(errors)
-                if connection.closed.is_set():
+                if connection.closed.is_set() or cancelled():
                     raise error from None
                 log.warning("scans_interrupted", **connectivity.facts(error))
             pause = backoff.delay(attempt, self._clock.jitter())
