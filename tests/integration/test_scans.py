@@ -241,7 +241,7 @@ async def test_a_forced_resync_reads_every_result_again(scene: Scene) -> None:
     async def again() -> bool:
         return snapshots(scene.one) > begun
 
-    await eventually(again)
+    await eventually(again, 40)
     assert (await scene.synced())[0]["scans"]["have"] == before
 
 
