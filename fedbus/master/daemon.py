@@ -4,17 +4,14 @@ import asyncio
 from functools import partial
 
 import structlog
-import uvloop
 
-from fedbus import __version__, tracing
-from fedbus import log as log_setup
+from fedbus import daemon
 from fedbus.config import MasterSettings
-from fedbus.errors import ConfigError, only
 from fedbus.master import api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
-from fedbus.runtime import Clock, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, serve
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths
@@ -56,19 +53,4 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
 
 def run(settings: MasterSettings) -> None:
     """Run a master until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
-    log_setup.set_up(settings.log_level)
-    give_memory_back()
-
-    end_tracing = tracing.set_up(settings.tracing_endpoint, "master", __version__)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            await serve_master(settings, stop, Clock())
-
-    try:
-        uvloop.run(main())
-    except* OSError as errors:
-        raise ConfigError(f"the master cannot go on: {only(errors)}") from errors
-    finally:
-        end_tracing()
+    daemon.run("master", serve_master, settings)

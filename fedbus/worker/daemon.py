@@ -4,14 +4,11 @@ import asyncio
 from functools import partial
 
 import structlog
-import uvloop
 
-from fedbus import __version__, tracing
-from fedbus import log as log_setup
+from fedbus import daemon
 from fedbus.config import WorkerSettings
-from fedbus.errors import ConfigError, only
 from fedbus.pki import files
-from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, Service, serve
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths
@@ -57,19 +54,4 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
 
 def run(settings: WorkerSettings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
-    log_setup.set_up(settings.log_level)
-    give_memory_back()
-
-    end_tracing = tracing.set_up(settings.tracing_endpoint, "worker", __version__)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            await serve_worker(settings, stop, Clock())
-
-    try:
-        uvloop.run(main())
-    except* OSError as errors:
-        raise ConfigError(f"the worker cannot go on: {only(errors)}") from errors
-    finally:
-        end_tracing()
+    daemon.run("worker", serve_worker, settings)
