@@ -17,9 +17,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fedbus.core import etags
+from fedbus.core.unwritten import OF_A_GROUP, unwritten
 from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model.objects import StoredObject
-from fedbus.model.policy import KINDS, Webhook
+from fedbus.model.policy import KINDS, Policy, Webhook
+from fedbus.model.policy.scope import scope_named
 from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described, many
 
@@ -174,10 +176,26 @@ def _item(reader: PolicyReader, kind: str, key: str) -> Handler:
 
     @described(f"Show one {kind}", answer=answer, query=(SCOPE,), headers=("If-None-Match",), tag=kind)
     async def handle(request: web.Request) -> web.Response:
-        stored = await _find(reader, _scopes(request), kind, request.match_info["name"])
-        return _one(request, key, stored)
+        scopes, name = _scopes(request), request.match_info["name"]
+        try:
+            return _one(request, key, await _find(reader, scopes, kind, name))
+        except NotFound:
+            if (empty := await _unwritten(reader, scopes, kind, name)) is None:
+                raise
+            return respond.json({key: empty})
 
     return handle
+
+
+async def _unwritten(reader: PolicyReader, scopes: tuple[str, ...], kind: str, name: str) -> Policy | None:
+    """Return what NeuVector shows of an object that is there and was never written; it has no tag."""
+    for scope in map(scope_named, scopes):
+        known = name in scope.reserved or (
+            kind in OF_A_GROUP and await reader.object(scope.name, "group", name) is not None
+        )
+        if (empty := unwritten(kind, name, scope, group=known)) is not None:
+            return empty
+    return None
 
 
 def _admission_state(reader: PolicyReader) -> Handler:
