@@ -36,6 +36,10 @@ _STATE = "epoch, version, seq, digest, objects"
 _OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
 
 
+KEEP_AUDIT = 10_000
+"""Records that a daemon keeps of its own audit log."""
+
+
 class Held(msgspec.Struct, frozen=True):
     """An object exactly as it was signed, and where the stream has it."""
 
@@ -504,8 +508,9 @@ class Transaction:
         self._connection.execute("UPDATE answers SET done=1 WHERE changeset=?", (changeset,))
 
     def audit(self, record: AuditRecord) -> None:
-        """Append to this daemon's own audit log."""
-        self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        """Append to this daemon's own audit log, which keeps the newest; the bus has them all."""
+        done = self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        self._connection.execute("DELETE FROM audit WHERE id<=?", ((done.lastrowid or 0) - KEEP_AUDIT,))
 
     def audit_records(self) -> list[AuditRecord]:
         """Return this daemon's own audit log, oldest first."""
