@@ -1,5 +1,6 @@
 """The federation's settings: what an admin sets over REST wins over what the daemon was started with."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -17,10 +18,13 @@ from fedbus.store.transaction import Transaction
 
 KIND = "config"
 _NAME = "self"
+MAX_CLUSTERS = 10_000
+"""The most that may be asked for: what the streams' limits on consumers have room for."""
 
 Seconds = Annotated[float, Meta(ge=1, le=3600)]
 Days = Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)]
 Minutes = Annotated[int, Meta(ge=1, le=1440)]
+Clusters = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -33,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     checkpoint_interval: Seconds | None = None
     worker_jwt_days: Days | None = None
     token_minutes: Minutes | None = None
+    max_clusters: Clusters | None = None
     deploy_repo_scan_data: bool | None = None
 
 
@@ -48,14 +53,22 @@ class Configuration:
         """Take what the store has."""
         self.set, self.revision = await self._ledger.database.read(_held)
 
-    async def change(self, changes: dict[str, object], revision: int | None, request: Request) -> None:
-        """Set some fields; null takes one back to the daemon's own setting.
+    async def change(
+        self,
+        changes: dict[str, object],
+        revision: int | None,
+        request: Request,
+        check: Callable[[Transaction], None] | None = None,
+    ) -> None:
+        """Set some fields, if `check` holds as well; null takes one back to the daemon's own setting.
 
         Raises Conflict if the settings are not at `revision` any more, msgspec.ValidationError for a value
         out of range, Unavailable.
         """
 
         def plan(tx: Transaction) -> list[Change]:
+            if check is not None:
+                check(tx)
             held, current = _held(tx)
             if revision is not None and revision != current:
                 raise Conflict(
@@ -70,7 +83,7 @@ class Configuration:
         await self._audit.record(
             audit_log.CONFIGURATION,
             "settings changed",
-            actor=request.actor,
+            actor=f"{request.actor} from {request.origin}",
             detail=f"{codec.encode(before).decode()} -> {codec.encode(self.set).decode()}",
         )
 
@@ -93,6 +106,11 @@ class Configuration:
     def token_minutes(self) -> int:
         """Minutes that a join token lives unless asked otherwise."""
         return self.set.token_minutes or 60
+
+    @property
+    def max_clusters(self) -> int:
+        """How many clusters may be joined at a time."""
+        return self.set.max_clusters or MAX_CLUSTERS
 
     @property
     def deploy_repo_scan_data(self) -> bool:

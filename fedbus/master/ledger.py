@@ -132,7 +132,9 @@ class Ledger:
             self._in_step = True  # nothing was sent
             raise
         try:
-            await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+            await self.database.write(
+                lambda tx: fold(tx, draft.events, sequences, self.clock.now(), request.origin)
+            )
         except Unavailable as error:
             # The stream has it: it is folded as soon as the store can be written again.
             error.idempotency_key = request.key or None
@@ -144,9 +146,13 @@ class Ledger:
 
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
-        return await self.database.read(
-            lambda tx: [preview(tx, change) for change in plan(tx) if change.shown != ""]
-        )
+
+        def look(tx: Transaction) -> list[Preview]:
+            changes = plan(tx)
+            reach = self._draft_with_all(tx, changes, BY_MASTER).reach  # refuses what a commit would
+            return [preview(tx, change, reach) for change in changes if change.shown != ""]
+
+        return await self.database.read(look)
 
     async def _publish(self, draft: Draft, deadline: float) -> list[int]:
         began = self.clock.monotonic()
@@ -199,7 +205,7 @@ class Ledger:
 
     def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
         derived = self._derive(tx, changes)
-        draft = self.drafter.draft(tx, [*changes, *derived.changes], request)
+        draft = self.drafter.draft(tx, [*changes, *derived.changes], request, reach=derived.reach)
         return msgspec.structs.replace(draft, complete=derived.complete)
 
 
@@ -219,7 +225,9 @@ def _tell(draft: Draft, request: Request, seconds: float) -> None:
     )
 
 
-def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
+def fold(
+    tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float, origin: str = ""
+) -> None:
     """Fold our own events into the store, and remember the digest of each scope at its version."""
     for scope in sorted({event.address.scope for event in folded}):
         fold_ = tx.folding(scope)
@@ -228,7 +236,7 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
                 park = not understood(event)
                 fold_.put(event, seq, park=park)
                 if targets.has_history(event.address) and not park:
-                    tx.history.remember(event)
+                    tx.history.remember(event, origin)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:

@@ -14,8 +14,11 @@ from fedbus.bus.session import Endpoint
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
+from fedbus.core.writes import Request
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
+from fedbus.master import audit
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
+from fedbus.master.members import everyone
 from fedbus.master.operator_files import lent
 from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
@@ -30,6 +33,14 @@ log = structlog.get_logger(__name__)
 
 START_SECONDS = 30.0
 """How long promote and a change of address wait for the bus and the first comparison."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How a federation is called and reached; what is empty stays as it is."""
+
+    name: str = ""
+    bus: RestInfo = RestInfo()
+    rest: RestInfo = RestInfo()
 
 
 class Master:
@@ -155,32 +166,49 @@ class Master:
             self._promotion_file
         )
 
-    async def readdress(self, name: str, bus: RestInfo, rest: RestInfo) -> Federation:
-        """Give the federation another name or address; an empty one stays as it is.
+    async def reconfigure(
+        self, place: Place, changes: dict[str, object], revision: int | None, request: Request, actor: str
+    ) -> None:
+        """Change settings, and the federation's name and addresses: all that is asked, or nothing.
 
-        Raises Conflict while a worker is joined (a rule of NeuVector), InvalidInput, Unavailable.
+        Raises Conflict for another name or address while a worker is joined (a rule of NeuVector) and for
+        a stale revision, InvalidInput, Unavailable.
         """
-        if name:
-            names.check_cluster(name)
+        if place.name:
+            names.check_cluster(place.name)
         async with self._changing:
             active = self.federation()
-            if any(c.state == "joined" for c in await active.members.clusters()):
-                raise Conflict(
-                    "name and addresses are read-only while clusters are joined", code="FEDERATION_IN_USE"
-                )
             promotion = msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion)
             old = promotion.federation
             changed = msgspec.structs.replace(
-                old, name=name or old.name, bus=_over(bus, old.bus), rest=_over(rest, old.rest)
+                old,
+                name=place.name or old.name,
+                bus=_over(place.bus, old.bus),
+                rest=_over(place.rest, old.rest),
             )
-            addressed = promotion.addressed or bool(bus.server)
-            msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
-                self._promotion_file
+            if changed != old:
+                await self.database.read(_check_alone)
+            if changes:
+                check = _check_alone if changed != old else None
+                await active.configuration.change(changes, revision, request, check)
+            if changed != old:
+                addressed = promotion.addressed or bool(place.bus.server)
+                msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
+                    self._promotion_file
+                )
+                await self._begin_again()
+                self._settled.clear()
+                await first(self._settled.wait(), timeout=START_SECONDS)
+                await self._tell_moved(old, changed, actor)
+
+    async def _tell_moved(self, old: Federation, new: Federation, actor: str) -> None:
+        if self.active is not None:
+            await self.active.audit.record(
+                audit.CONFIGURATION,
+                "name or address changed",
+                actor=actor,
+                detail=f"{_told(old)} -> {_told(new)}",
             )
-            await self._begin_again()
-            self._settled.clear()
-            await first(self._settled.wait(), timeout=START_SECONDS)
-            return changed
 
     async def demote(self, actor: str) -> None:
         """End the federation: dismiss every worker, stop the bus, delete keys and federated data."""
@@ -256,6 +284,16 @@ class Master:
             clock=self.clock,
             hub=self.hub,
         )
+
+
+def _check_alone(tx: Transaction) -> None:
+    if any(cluster.state == "joined" for cluster in everyone(tx)):
+        raise Conflict("name and addresses are read-only while clusters are joined", code="FEDERATION_IN_USE")
+
+
+def _told(federation: Federation) -> str:
+    bus, rest = federation.bus, federation.rest
+    return f"{federation.name} {bus.server}:{bus.port} {rest.server}:{rest.port}"
 
 
 def _over(new: RestInfo, old: RestInfo) -> RestInfo:

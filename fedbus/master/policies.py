@@ -164,7 +164,7 @@ class Policies:
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One revision as it is shown: who, when, why, and what it changed."""
+    """One revision as it is shown: who, when, from where, why, and what it changed."""
 
     kind: str
     name: str
@@ -174,6 +174,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     changeset: str
     at: str
     actor: str = ""
+    origin: str = msgspec.field(default="", name="from")
     comment: str = ""
     target: dict[str, object] = {}
     diff: list[Difference] = []
@@ -200,6 +201,7 @@ def _described(revision: Revision, previous: Revision | None) -> Described:
         changeset=revision.changeset,
         at=revision.at,
         actor=revision.actor,
+        origin=revision.origin,
         comment=revision.comment,
         target=targets.as_document(one.target),
         diff=diff,

@@ -195,10 +195,16 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
 
 
+CHECKPOINT_SECONDS = 5.0
+"""How often a master signs its head, unless it is set otherwise."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The master's signed head: proof of what is current, and the only licence to sweep.
 
     `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own.
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now,
+    `checkpoint_interval` (seconds) when the next broadcast is due.
     `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now; `servers` are
     those of an external bus of several.
     """
@@ -208,6 +214,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     scopes: dict[str, ScopeState]
     heartbeat_interval: float = 10.0
+    checkpoint_interval: float = CHECKPOINT_SECONDS
     versions: Versions | None = None
     """The master's; None from one that did not say it yet."""
     servers: tuple[RestInfo, ...] = ()

@@ -70,6 +70,8 @@ MIGRATIONS = (
         SELECT 1 FROM parked AS p WHERE p.scope=o.scope AND p.kind=o.kind AND p.name=o.name)
       UNION ALL SELECT * FROM parked;
     """,
+    # From where a change was asked for: the events do not say it, every cluster reads them.
+    "ALTER TABLE history ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
 )
 
 

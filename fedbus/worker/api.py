@@ -10,7 +10,7 @@ from fedbus.core import connectivity, protocol
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
-from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions
+from fedbus.model.federation import CHECKPOINT_SECONDS, Link, RestInfo, ScopeState, SummaryRow, Sync, Versions
 from fedbus.model.policy import LOCAL, Scope
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, openapi, policy_reads, respond
@@ -22,8 +22,8 @@ from fedbus.worker import metrics
 from fedbus.worker.dialogue import Joining
 from fedbus.worker.lifecycle import Worker
 
-STALE_AFTER = 30.0
-"""Seconds without a signed checkpoint after which a worker says that its bus may be frozen."""
+STALE_AFTER = 6
+"""Checkpoints missed until the master, or the bus between, is thought to stand still."""
 
 
 class JoinBody(msgspec.Struct):
@@ -253,7 +253,10 @@ def _link(worker: Worker) -> LinkState:
     active = worker.active
     if active is None or not active.session.up.is_set():
         return "offline"
-    return "stale" if worker.clock.monotonic() - active.checkpoint_at > STALE_AFTER else "online"
+    last = active.checkpoint
+    interval = last.checkpoint_interval if last is not None else CHECKPOINT_SECONDS
+    age = worker.clock.monotonic() - active.checkpoint_at
+    return "stale" if age > STALE_AFTER * interval else "online"
 
 
 def _sync(held: ScopeState, head: ScopeState | None) -> Sync:
