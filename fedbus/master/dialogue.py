@@ -55,6 +55,13 @@ _IMPORTED = "_R_."
 _ROLES = {"ours": "master", "theirs": "worker"}
 
 
+class Room(msgspec.Struct, frozen=True):
+    """Whom a join must not take the name of, and how many may be joined."""
+
+    master: str
+    limit: int
+
+
 class Dialogue:
     """The master's side of every conversation with a cluster."""
 
@@ -291,13 +298,6 @@ def _check_versions(request: JoinRequest) -> None:
             f"the worker's fedbus {theirs.fedbus} speaks protocol {protocol.spoken(theirs)} and the master's "
             f"fedbus {mine.fedbus} {protocol.spoken(mine)}: upgrade the {_ROLES[older]}",
         )
-
-
-class Room(msgspec.Struct, frozen=True):
-    """Whom a join must not take the name of, and how many may be joined."""
-
-    master: str
-    limit: int
 
 
 def _check_admission(

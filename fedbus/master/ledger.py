@@ -7,6 +7,7 @@ stream and the store each hold everything that was ever acknowledged.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -27,6 +28,8 @@ from fedbus.store.database import Database
 from fedbus.store.transaction import Answer, Transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 PUBLISH_SECONDS = 8.0
 """How long a write waits for the bus to say whether it has it."""
@@ -83,6 +86,11 @@ class Ledger:
         async with self._lock:
             if await self.database.read(needed):
                 await self._recover()
+
+    async def settled(self, work: Callable[[Transaction], T]) -> T:
+        """Read while no write is under way. Raises what `work` raises, Unavailable."""
+        async with self._lock:
+            return await self.database.read(work)
 
     async def commit(self, plan: Plan, request: Request = BY_MASTER) -> Committed:
         """Write one changeset: all of it or nothing.
