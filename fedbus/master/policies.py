@@ -48,6 +48,7 @@ class HeldPolicy:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx, self._records = tx, Records(tx)
+        self._ranked: dict[str, dict[int, str]] = {}
 
     def get(self, key: Key) -> Policy | None:
         """Return one object."""
@@ -83,10 +84,13 @@ class HeldPolicy:
 
     def ranked(self, kind: str) -> dict[int, str]:
         """Return the rank of every rule of an ordered kind by its id, the first rule first."""
-        payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
-        payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
-        found = [codec.decode(payload, _Ranked) for payload in payloads]
-        return {rule.id: rule.rank for rule in sorted(found, key=lambda rule: (rule.rank, rule.id))}
+        if kind not in self._ranked:
+            payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
+            payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
+            found = [codec.decode(payload, _Ranked) for payload in payloads]
+            found.sort(key=lambda rule: (rule.rank, rule.id))
+            self._ranked[kind] = {rule.id: rule.rank for rule in found}
+        return self._ranked[kind]
 
 
 class Policies:
