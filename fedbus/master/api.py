@@ -1,6 +1,7 @@
 """The master's REST handlers: thin, one use case each."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -15,7 +16,7 @@ from fedbus.core import connectivity
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
-from fedbus.master import metrics, policies
+from fedbus.master import configuration, metrics, policies
 from fedbus.master.configuration import Clusters, Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.lifecycle import Master, Place
@@ -27,7 +28,7 @@ from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
-from fedbus.web.asking import IDEMPOTENCY_KEY, actor, asked
+from fedbus.web.asking import IDEMPOTENCY_KEY, actor, asked, digest_of
 from fedbus.web.auth import Authenticator
 from fedbus.web.openapi import Parameter, described
 
@@ -211,7 +212,7 @@ class Handlers:
         body = await respond.body(request, PromoteBody)
         fed, password = await self._master.promote(body.name, body.master_rest_info, body.rest_info)
         if body.deploy_repo_scan_data:
-            await fed.configuration.change({"deploy_repo_scan_data": True}, None, asked(request, ""))
+            await fed.configuration.change({"deploy_repo_scan_data": True}, asked(request, ""))
         bus = fed.federation.bus
         return respond.json(
             {
@@ -235,18 +236,19 @@ class Handlers:
         """Show the federation's settings: those in force, and those that were set here."""
         return self._config_now()
 
-    @described(body=ConfigBody, headers=("If-Match",), tag="federation")
+    @described(body=ConfigBody, headers=("If-Match", IDEMPOTENCY_KEY), tag="federation")
     async def change_config(self, request: web.Request) -> web.Response:
         """Change settings; `If-Match` or `revision` guards against another admin's change."""
         body = await respond.body(request, ConfigBody)
         changes = msgspec.to_builtins(body)
         for key in _NO_SETTINGS:
             changes.pop(key, None)
-        etag = request.headers.get("If-Match", "").strip('"')
-        revision = int(etag) if etag.isdecimal() and len(etag) < 16 else body.revision
-        who = asked(request, "")
+        guard = partial(
+            configuration.require, revision=body.revision, if_match=request.headers.get("If-Match", "")
+        )
         place = Place(body.name, body.master_rest_info, body.rest_info)
-        await self._master.reconfigure(place, changes, revision, who, actor(request))
+        who = asked(request, "", await digest_of(request))
+        await self._master.reconfigure(place, changes, guard, who)
         return self._config_now()
 
     def _config_now(self) -> web.Response:
@@ -262,7 +264,7 @@ class Handlers:
             "set": now.set,
             "revision": now.revision,
         }
-        return respond.json(body, headers={"ETag": f'"{now.revision}"'})
+        return respond.json(body, headers={"ETag": configuration.tag(now.revision)})
 
     @described(tag="federation")
     async def member(self, _request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from fedbus.config import MAX_JWT_DAYS, MasterSettings
+from fedbus.core import etags
 from fedbus.core.writes import Request
 from fedbus.errors import Conflict
 from fedbus.master import audit as audit_log
@@ -56,25 +57,17 @@ class Configuration:
     async def change(
         self,
         changes: dict[str, object],
-        revision: int | None,
         request: Request,
-        check: Callable[[Transaction], None] | None = None,
+        check: Callable[[Transaction], None] = lambda _: None,
     ) -> None:
-        """Set some fields, if `check` holds as well; null takes one back to the daemon's own setting.
+        """Set some fields, if `check` does not raise; null takes one back to the daemon's own setting.
 
-        Raises Conflict if the settings are not at `revision` any more, msgspec.ValidationError for a value
-        out of range, Unavailable.
+        Raises what `check` raises, msgspec.ValidationError for a value out of range, Unavailable.
         """
 
         def plan(tx: Transaction) -> list[Change]:
-            if check is not None:
-                check(tx)
-            held, current = _held(tx)
-            if revision is not None and revision != current:
-                raise Conflict(
-                    "the settings were changed meanwhile", current_revision=current, code="REVISION_STALE"
-                )
-            wanted = msgspec.convert(msgspec.to_builtins(held) | changes, Settings)
+            check(tx)
+            wanted = msgspec.convert(msgspec.to_builtins(_held(tx)[0]) | changes, Settings)
             return [record(KIND, _NAME, wanted)]
 
         before = self.set
@@ -122,6 +115,19 @@ class Configuration:
     def allow_same_uid_rejoin(self) -> bool:
         """Whether a token made for a member's name and the uid it joined with bring it back under its id."""
         return self._daemon.allow_same_uid_rejoin
+
+
+def require(tx: Transaction, revision: int | None, if_match: str) -> None:
+    """Raise Conflict unless the settings are at a revision, and what the header `If-Match` names."""
+    _, current = _held(tx)
+    etags.require(if_match, tag(current), current)
+    if revision is not None and revision != current:
+        raise Conflict("the settings were changed meanwhile", current_revision=current, code="REVISION_STALE")
+
+
+def tag(revision: int) -> str:
+    """Return the entity tag of the settings."""
+    return f'"{revision}"'
 
 
 def _held(tx: Transaction) -> tuple[Settings, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -167,12 +168,16 @@ class Master:
         )
 
     async def reconfigure(
-        self, place: Place, changes: dict[str, object], revision: int | None, request: Request, actor: str
+        self,
+        place: Place,
+        changes: dict[str, object],
+        guard: Callable[[Transaction], None],
+        request: Request,
     ) -> None:
         """Change settings, and the federation's name and addresses: all that is asked, or nothing.
 
-        Raises Conflict for another name or address while a worker is joined (a rule of NeuVector) and for
-        a stale revision, InvalidInput, Unavailable.
+        Raises Conflict for another name or address while a worker is joined (a rule of NeuVector), what
+        `guard` raises in the transaction, InvalidInput, Unavailable.
         """
         if place.name:
             names.check_cluster(place.name)
@@ -186,11 +191,15 @@ class Master:
                 bus=_over(place.bus, old.bus),
                 rest=_over(place.rest, old.rest),
             )
-            if changed != old:
-                await self.database.read(_check_alone)
+
+            def check(tx: Transaction) -> None:
+                guard(tx)
+                if changed != old:
+                    _check_alone(tx)
+
+            await self.database.read(check)
             if changes:
-                check = _check_alone if changed != old else None
-                await active.configuration.change(changes, revision, request, check)
+                await active.configuration.change(changes, request, check)
             if changed != old:
                 addressed = promotion.addressed or bool(place.bus.server)
                 msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
@@ -199,14 +208,14 @@ class Master:
                 await self._begin_again()
                 self._settled.clear()
                 await first(self._settled.wait(), timeout=START_SECONDS)
-                await self._tell_moved(old, changed, actor)
+                await self._tell_moved(old, changed, request)
 
-    async def _tell_moved(self, old: Federation, new: Federation, actor: str) -> None:
+    async def _tell_moved(self, old: Federation, new: Federation, request: Request) -> None:
         if self.active is not None:
             await self.active.audit.record(
                 audit.CONFIGURATION,
                 "name or address changed",
-                actor=actor,
+                actor=f"{request.actor} from {request.origin}",
                 detail=f"{_told(old)} -> {_told(new)}",
             )
 

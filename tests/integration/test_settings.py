@@ -83,14 +83,34 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(master: Daemon
     assert await master.get("/v1/fed/config") == before
 
 
-async def test_a_stale_revision_is_a_conflict(master: Daemon) -> None:
-    await master.call("PATCH", "/v1/fed/config", {"token_minutes": 30})
-    for guard in (
-        {"json": {"token_minutes": 5, "revision": 0}},
-        {"json": {"token_minutes": 5}, "headers": {"If-Match": '"0"'}},
-    ):
-        status, problem = await master.call("PATCH", "/v1/fed/config", **guard)
-        assert (status, problem["current_revision"]) == (409, 1)
+@pytest.mark.parametrize(
+    ("body", "if_match", "expected"),
+    [
+        ({"token_minutes": 5, "revision": 0}, None, (409, "REVISION_STALE")),
+        ({"name": "other", "revision": 0}, None, (409, "REVISION_STALE")),
+        ({"token_minutes": 5}, '"0"', (412, "PRECONDITION_FAILED")),
+        ({"token_minutes": 5}, "what I read", (412, "PRECONDITION_FAILED")),
+        ({"name": "other"}, '"0"', (412, "PRECONDITION_FAILED")),
+    ],
+)
+async def test_a_change_of_what_was_not_read_is_refused(
+    master: Daemon, body: dict[str, Any], if_match: str | None, expected: tuple[int, str]
+) -> None:
+    _, before = await master.call("PATCH", "/v1/fed/config", {"token_minutes": 30})
+    headers = {"If-Match": if_match} if if_match else {}
+    status, problem = await master.call("PATCH", "/v1/fed/config", body, headers=headers)
+    assert ((status, problem["reason"]), problem["current_revision"]) == (expected, 1)
+    assert await master.get("/v1/fed/config") == before
+
+
+async def test_an_idempotency_key_of_another_change_is_refused(master: Daemon) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    for minutes, expected in ((30, 200), (30, 200), (5, 422)):
+        status, answer = await master.call(
+            "PATCH", "/v1/fed/config", {"token_minutes": minutes}, headers=headers
+        )
+        assert status == expected, answer
+    assert (await master.get("/v1/fed/config"))["revision"] == 1
 
 
 async def test_name_and_addresses_are_read_only_while_clusters_are_joined(
