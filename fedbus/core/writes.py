@@ -22,6 +22,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     digest: str = ""
 
+    @property
+    def whence(self) -> str:
+        """Who asks and, where that is known, from where."""
+        return f"{self.actor} from {self.origin}" if self.origin else self.actor
+
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one change; `clusters` is how many clusters a targeted object is for now."""

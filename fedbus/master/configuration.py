@@ -76,7 +76,7 @@ class Configuration:
         await self._audit.record(
             audit_log.CONFIGURATION,
             "settings changed",
-            actor=f"{request.actor} from {request.origin}",
+            actor=request.whence,
             detail=f"{codec.encode(before).decode()} -> {codec.encode(self.set).decode()}",
         )
 

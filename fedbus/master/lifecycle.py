@@ -215,7 +215,7 @@ class Master:
             await self.active.audit.record(
                 audit.CONFIGURATION,
                 "name or address changed",
-                actor=f"{request.actor} from {request.origin}",
+                actor=request.whence,
                 detail=f"{_told(old)} -> {_told(new)}",
             )
 
