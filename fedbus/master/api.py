@@ -404,12 +404,10 @@ class Handlers:
                 failed[cluster_id] = error
         if failed and len(failed) == len(set(ids)):
             raise failed[ids[0]]
-        return respond.json(
-            {
-                "results": {one: _NOT_TOLD if one in failed else 0 for one in ids},
-                "errors": {one: {"code": e.code, "message": e.message} for one, e in failed.items()},
-            }
-        )
+        answer: dict[str, object] = {"results": {one: _NOT_TOLD if one in failed else 0 for one in ids}}
+        if failed:
+            answer["errors"] = {one: {"code": e.code, "message": e.message} for one, e in failed.items()}
+        return respond.json(answer)
 
     @described(
         body=DocumentsBody,

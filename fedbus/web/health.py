@@ -18,12 +18,12 @@ from fedbus.web.openapi import described
 Check = Callable[[], Awaitable[None]]
 Reasons = dict[str, dict[str, str]]
 
-READY_SECONDS = 1.0
-"""How long an answer to whether the daemon is ready holds."""
+READY_SECONDS, NOT_READY_SECONDS = 1.0, 0.1
+"""How long an answer holds; a bad one less, since what is wrong may be over or turn into something else."""
 
 
 class Readiness:
-    """What the checks found, no more often than every READY_SECONDS and never twice at a time."""
+    """What the checks found, no more often than that and never twice at a time."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks, self._asking = checks, asyncio.Lock()
@@ -36,7 +36,7 @@ class Readiness:
         async with self._asking:
             if loop.time() >= self._until:
                 self._found = await self._look()
-                self._until = loop.time() + READY_SECONDS
+                self._until = loop.time() + (NOT_READY_SECONDS if self._found else READY_SECONDS)
             return self._found
 
     async def _look(self) -> Reasons:

@@ -23,7 +23,7 @@ async def test_many_who_ask_at_once_cost_one_look() -> None:
 
 
 async def test_what_was_found_is_looked_at_again_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "READY_SECONDS", 0.0)
+    monkeypatch.setattr(health, "NOT_READY_SECONDS", 0.0)
     errors = iter([Unavailable("the disk is full", remedy="make room"), None])
 
     async def look() -> None:
