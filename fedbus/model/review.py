@@ -119,7 +119,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     `labels` and `annotations` are the workload's with its pod template's over them. `user` is empty
     when nobody knows who asks. `storage_classes` are those of a volume claim, or of the claim templates
     of a stateful set. `phase` is a pod's. `risky_roles` are those of its service account, None when they
-    were not looked up. `document` is the object as it was sent, for custom paths.
+    were not looked up. `os` is `windows`, `linux` or not said. `document` is the object as it was sent,
+    for custom paths, `pod_path` the names that lead to its pod in there (none: it is the pod, or has none).
     """
 
     kind: str
@@ -136,6 +137,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = ""
     containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    os: str = ""
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
@@ -144,3 +146,4 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     risky_roles: tuple[RiskyRole, ...] | None = None
     storage_classes: tuple[str, ...] = ()
     document: Mapping[str, Any] = {}
+    pod_path: tuple[str, ...] = ()
