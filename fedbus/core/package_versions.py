@@ -63,6 +63,7 @@ def ecosystem_of(ecosystem: str, source: str) -> str:
     return _DISTRIBUTIONS.get(source.lower().partition(":")[0], "")
 
 
+@lru_cache(maxsize=8192)
 def compare(ecosystem: str, one: str, other: str) -> int | None:
     """Return -1, 0 or 1 as `one` is older than, equal to or newer than `other`; None for no version."""
     first, second = _version(ecosystem, one), _version(ecosystem, other)

@@ -1,6 +1,7 @@
 """What criteria look at: one container of a workload, and one scan of its image, counted once."""
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -46,6 +47,7 @@ class ScanFacts:
         self._accepted = accepted
         self._now = now
         self._dates: dict[tuple[tuple[str, ...], bool], list[float]] = {}
+        self._merges: dict[tuple[str, ...], Collection[Hit]] = {}
 
     @cached_property
     def used(self) -> ScanUsed:
@@ -83,13 +85,18 @@ class ScanFacts:
             bucket[key] = hit.with_another(bucket[key]) if key in bucket else hit
         return buckets
 
-    def _merged(self, severities: Sequence[str]) -> Collection[Hit]:
-        if len(severities) == 1:
-            return self._hits[severities[0]].values()
-        merged: dict[str, Hit] = {}
-        for severity in severities:
-            merged |= self._hits[severity]
-        return merged.values()
+    def _merged(self, severities: tuple[str, ...]) -> Collection[Hit]:
+        merged = self._merges.get(severities)
+        if merged is None:
+            by_key: dict[str, Hit] = {}
+            for severity in severities:
+                by_key |= self._hits[severity]
+            merged = self._merges[severities] = by_key.values()
+        return merged
+
+    @cached_property
+    def _fixed(self) -> Counter[str]:
+        return Counter(one.severity for one in self.vulnerabilities if one.fixed_version)
 
     def count(self, severities: tuple[str, ...]) -> int:
         """Count vulnerabilities of those severities: a pair of vulnerability and package counts once."""
@@ -97,7 +104,7 @@ class ScanFacts:
 
     def count_with_fix(self, severities: tuple[str, ...]) -> int:
         """Count entries of those severities that have a fix; what stands twice counts twice."""
-        return sum(1 for one in self.vulnerabilities if one.fixed_version and one.severity in severities)
+        return sum(self._fixed[severity] for severity in severities)
 
     def count_older(self, severities: tuple[str, ...], days: float, with_fix: bool) -> int:
         """Count pairs that were published `days` ago or earlier, on request only those with a fix."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedbus.core.admission.criterion import Criterion, Unusable, on_set
+from fedbus.core.admission.criterion import Criterion, Unusable, on_text
 from fedbus.core.admission.facts import Subject
 from fedbus.core.admission.patterns import NEGATIVE, Match, wildcard
 from fedbus.core.image_reference import LIBRARY, host_of, is_host
@@ -65,5 +65,5 @@ def registry(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on where the image lies: hosts or addresses; Docker Hub's names are one."""
     values = ",".join(host_of(item) for item in items(source.value))
     plain = AdmissionCriterion(name=source.name, op=source.op, value=values)
-    asked = on_set(plain, lambda s: (s.container.image.registry,))
+    asked = on_text(plain, lambda s: s.container.image.registry)
     return Criterion(source, source.name, asked.holds, asked.observed, asked.cost, asked.positive)

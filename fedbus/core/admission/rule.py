@@ -10,6 +10,9 @@ from fedbus.model.policy.admission import AdmissionRule, ContainerType
 
 REGULAR: tuple[ContainerType, ...] = ("containers",)
 
+CONTEXT = frozenset({"namespace", "user", "userGroups"})
+"""Criteria on where and by whom, the same for all that one controller creates in a namespace."""
+
 _TRUTHS: dict[bool | None, Truth] = {True: "met", False: "unmet", None: "unknown"}
 
 
@@ -29,12 +32,17 @@ class CompiledRule:
         self.mode: Mode = rule.rule_mode or mode
         self.containers = frozenset(rule.containers or REGULAR)
         self.criteria = tuple(criterion(source) for source in rule.criteria)
-        self._holds = tuple(_grouped(self.criteria))
+        self._of_context = _grouped(one for one in self.criteria if one.key in CONTEXT)
+        self._of_container = _grouped(one for one in self.criteria if one.key not in CONTEXT)
 
-    def ask(self, subject: Subject) -> bool | None:
-        """Tell whether the rule matches; None when that hangs on a scan that nobody has."""
+    def concerns(self, subject: Subject) -> bool:
+        """Tell whether namespace and user are those that the rule is about; they are always known."""
+        return all(holds(subject) for holds in self._of_context)
+
+    def matches(self, subject: Subject) -> bool | None:
+        """Tell whether a rule that `concerns` the subject matches it; None when that hangs on a scan."""
         unknown = False
-        for holds in self._holds:
+        for holds in self._of_container:
             truth = holds(subject)
             if truth is None:
                 unknown = True
@@ -57,7 +65,7 @@ class CompiledRule:
             container=container,
             container_type=kind,
             image=image,
-            truth=_TRUTHS[self.ask(subject)],
+            truth=_TRUTHS[self.concerns(subject) and self.matches(subject)],
             criteria=tuple(_result(one, subject) for one in self.criteria),
             scan=None if subject.scan is None else subject.scan.used,
         )
