@@ -95,7 +95,7 @@ async def measure(_: Path) -> list[Figure]:
     assert not policy.unusable
     workload = _workload()
     scans = {workload.containers[0].image.text: [_report()]}
-    questions = [lambda _subject: False] * (2 * RULES)
+    questions: list[Callable[[Workload], bool]] = [lambda _: False] * (2 * RULES)
 
     def floor() -> None:
         for ask in questions:

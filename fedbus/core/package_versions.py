@@ -56,6 +56,7 @@ _GENERIC = versions.DebianVersion
 """For anything else: digits by value, letters by the alphabet, `~` before everything."""
 
 
+@lru_cache(maxsize=1024)
 def ecosystem_of(ecosystem: str, source: str) -> str:
     """Return the type of package, by itself or by the module's source such as `alpine:3.17.0`."""
     if ecosystem.lower() in _ECOSYSTEMS:

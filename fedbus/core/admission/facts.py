@@ -21,10 +21,13 @@ _BUCKETS = frozenset({"Critical", "High", "Medium"})
 """The severities that have a bucket of their own; all others are low."""
 
 
+Pair = tuple[str, str]
+"""A vulnerability and the package that has it, by name."""
+
+
 class Hit(msgspec.Struct, frozen=True):
     """One vulnerability of one package, however many entries of the report name it."""
 
-    name: str
     published: float
     fixed: bool
     score: float
@@ -32,7 +35,6 @@ class Hit(msgspec.Struct, frozen=True):
     def with_another(self, other: "Hit") -> "Hit":
         """Return both entries as one: fixed if either is, the higher score, the earlier date."""
         return Hit(
-            self.name,
             min(self.published, other.published),
             self.fixed or other.fixed,
             max(self.score, other.score),
@@ -75,20 +77,21 @@ class ScanFacts:
         return frozenset(one.name.upper() for one in self.vulnerabilities)
 
     @cached_property
-    def _hits(self) -> Mapping[str, Mapping[str, Hit]]:
-        buckets: dict[str, dict[str, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
+    def _hits(self) -> Mapping[str, Mapping[Pair, Hit]]:
+        buckets: dict[str, dict[Pair, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
+        undated = self._now - UNDATED_DAYS * DAY
         for one in self.vulnerabilities:
             bucket = buckets[one.severity if one.severity in _BUCKETS else LOW]
-            published = one.published_timestamp or self._now - UNDATED_DAYS * DAY
-            hit = Hit(one.name, published, bool(one.fixed_version), max(one.score, one.score_v3))
-            key = f"{one.name}::{one.package_name}"
+            score = one.score if one.score > one.score_v3 else one.score_v3
+            hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
+            key = (one.name, one.package_name)
             bucket[key] = hit.with_another(bucket[key]) if key in bucket else hit
         return buckets
 
     def _merged(self, severities: tuple[str, ...]) -> Collection[Hit]:
         merged = self._merges.get(severities)
         if merged is None:
-            by_key: dict[str, Hit] = {}
+            by_key: dict[Pair, Hit] = {}
             for severity in severities:
                 by_key |= self._hits[severity]
             merged = self._merges[severities] = by_key.values()

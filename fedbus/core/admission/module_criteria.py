@@ -52,9 +52,9 @@ def modules(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on the modules of the image."""
     wants = [_read(item) for item in items(source.value)]
 
-    def hits(scan: ScanFacts, want: _Item) -> list[Module]:
+    def hits(scan: ScanFacts, want: _Item) -> bool:
         found = scan.modules.get(want.name)
-        return [module for module in found if want.fits(module)] if found else []
+        return found is not None and any(map(want.fits, found))
 
     operators: dict[str, Callable[[ScanFacts], bool]] = {
         "containsAll": lambda scan: bool(scan.modules) and all(hits(scan, want) for want in wants),

@@ -145,11 +145,12 @@ class Policy:
         facts: Sequence[ScanFacts],
     ) -> ContainerDecision:
         subjects = _subjects(workload, container, facts)
+        only = subjects[0] if len(subjects) == 1 else None
         violations: list[RuleResult] = []
         skipped: list[RuleName] = []
         allowed, decided_by = True, None
         for rule in rules:
-            truth, subject = _ask(rule, subjects)
+            truth, subject = (rule.matches(only), only) if only else _ask(rule, subjects)
             if truth is False:
                 continue
             allows = rule.allows
@@ -187,10 +188,8 @@ def _subjects(workload: Workload, container: Container | None, facts: Sequence[S
 
 def _ask(rule: CompiledRule, subjects: Sequence[Subject]) -> tuple[bool | None, Subject]:
     """Ask a rule of each scan: one that hits is enough; the subject is the one that decided."""
-    by = subjects[0]
-    if len(subjects) == 1:
-        return rule.matches(by), by
     answer: bool | None = False
+    by = subjects[0]
     for subject in subjects:
         truth = rule.matches(subject)
         if truth:

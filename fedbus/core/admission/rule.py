@@ -33,22 +33,12 @@ class CompiledRule:
         self.containers = frozenset(rule.containers or REGULAR)
         self.criteria = tuple(criterion(source) for source in rule.criteria)
         self._of_context = _grouped(one for one in self.criteria if one.key in CONTEXT)
-        self._of_container = _grouped(one for one in self.criteria if one.key not in CONTEXT)
+        self.matches = _all_of(_grouped(one for one in self.criteria if one.key not in CONTEXT))
+        """Whether a rule that `concerns` a subject matches it; None when that hangs on a scan."""
 
     def concerns(self, subject: Subject) -> bool:
         """Tell whether namespace and user are those that the rule is about; they are always known."""
         return all(holds(subject) for holds in self._of_context)
-
-    def matches(self, subject: Subject) -> bool | None:
-        """Tell whether a rule that `concerns` the subject matches it; None when that hangs on a scan."""
-        unknown = False
-        for holds in self._of_container:
-            truth = holds(subject)
-            if truth is None:
-                unknown = True
-            elif not truth:
-                return False
-        return None if unknown else True
 
     def result(self, subject: Subject, container: str, kind: ContainerType, image: str) -> RuleResult:
         """Return what the rule says and what each criterion saw."""
@@ -90,6 +80,24 @@ def _grouped(criteria: Iterable[Criterion]) -> list[Holds]:
         groups.setdefault(one.key, []).append(one)
     ordered = sorted(groups.values(), key=lambda group: max(one.cost for one in group))
     return [group[0].holds if len(group) == 1 else _folded(group) for group in ordered]
+
+
+def _all_of(questions: Sequence[Holds]) -> Holds:
+    """Return the question whether all hold; one that does not decides, even if others are unknown."""
+    if len(questions) == 1:
+        return questions[0]
+
+    def holds(subject: Subject) -> bool | None:
+        unknown = False
+        for question in questions:
+            truth = question(subject)
+            if truth is None:
+                unknown = True
+            elif not truth:
+                return False
+        return None if unknown else True
+
+    return holds
 
 
 def _folded(group: Sequence[Criterion]) -> Holds:
