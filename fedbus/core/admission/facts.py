@@ -82,7 +82,7 @@ class ScanFacts:
         undated = self._now - UNDATED_DAYS * DAY
         for one in self.vulnerabilities:
             bucket = buckets[one.severity if one.severity in _BUCKETS else LOW]
-            score = one.score if one.score > one.score_v3 else one.score_v3
+            score = max(one.score_v3, one.score)
             hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
             key = (one.name, one.package_name)
             bucket[key] = hit.with_another(bucket[key]) if key in bucket else hit
