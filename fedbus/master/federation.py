@@ -14,15 +14,18 @@ from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor
 from fedbus.config import MasterSettings
+from fedbus.core.writes import Committed
 from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
 from fedbus.master.audit import Audit
+from fedbus.master.changes import record
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
+from fedbus.master.dialogue import Dialogue
 from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
-from fedbus.master.ledger import Committed, Ledger, record
+from fedbus.master.ledger import Ledger
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
 from fedbus.master.recovery import Recovery, known_epoch
@@ -140,14 +143,22 @@ class ActiveFederation:
         self.policies = Policies(self.ledger)
         self.members = Members(
             ledger=self.ledger,
+            federation=self.federation,
+            audit=self.audit,
+            revoke=self._revoke,
+            checkpoint=self.checkpoints.head,
+            on_change=self._on_member,
+        )
+        self.dialogue = Dialogue(
+            members=self.members,
+            database=self._database,
             keyring=self._keyring,
             federation=self.federation,
             tokens=self.tokens,
             audit=self.audit,
             configuration=self.configuration,
-            revoke=self._revoke,
-            checkpoint=self.checkpoints.head,
-            on_change=self._on_member,
+            epoch=lambda: self.ledger.epoch,
+            clock=self._clock,
         )
         self.drift = Drift(partial(self.members.resync, force=False, actor="master"), self._clock)
 
@@ -203,7 +214,7 @@ class ActiveFederation:
     async def remember(self) -> None:
         """Take from the store what can be shown while the bus is away. Raises Unavailable."""
         await self.recovery.inspect()
-        self.ledger.epoch = self.fleet.epoch = await self._database.read(known_epoch)
+        self.ledger.drafter.epoch = self.fleet.epoch = await self._database.read(known_epoch)
         await self.configuration.load()
         await self.fleet.load(await self.members.clusters())
 
@@ -227,12 +238,12 @@ class ActiveFederation:
             await self._publish_record()
             await self.configuration.load()
             await self._share()
-            await self.members.push_revocations()
+            await self.members.revocations.push()
             await self.members.drop_consumers(connection)
             if self.recovery.rewrites != self._told_rewrites:
                 await self._tell_rewritten()
                 self._told_rewrites = self.recovery.rewrites
-            joins, ups = partial(self.members.on_join, connection), partial(self.members.on_up, connection)
+            joins, ups = partial(self.dialogue.on_join, connection), partial(self.dialogue.on_up, connection)
             async with (
                 connection.subscription(subjects.JOIN, joins, limit=MAX_WAITING),
                 connection.subscription(subjects.up("*", "renew"), ups, limit=MAX_WAITING),
@@ -247,7 +258,7 @@ class ActiveFederation:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.checkpoints.broadcast(connection), name="checkpoints")
             group.create_task(self.fleet.follow(connection), name="heartbeats")
-            group.create_task(self.members.keep_revoked(), name="revocations")
+            group.create_task(self.members.revocations.keep(), name="revocations")
             group.create_task(self._guard(connection), name="guard")
             group.create_task(self._keep_placed(), name="placements")
             group.create_task(self.rollouts.drive(), name="rollouts")

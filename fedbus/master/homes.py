@@ -10,7 +10,7 @@ import msgspec
 
 from fedbus.core import policy_plan, targets
 from fedbus.errors import NotFound
-from fedbus.master.ledger import Change
+from fedbus.master.changes import Change
 from fedbus.model import codec, subjects
 from fedbus.model.policy import KINDS
 from fedbus.model.targets import ALL, TARGETED, Target, Targeted, source_kind

@@ -6,7 +6,6 @@ stream and the store each hold everything that was ever acknowledged.
 """
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -15,13 +14,13 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
-from fedbus.core.difference import Difference, difference
-from fedbus.core.targets import as_document
-from fedbus.errors import Conflict, InvalidInput, Unavailable
-from fedbus.model import codec, events, subjects, targets
+from fedbus.core.writes import Committed, Preview, Request
+from fedbus.errors import InvalidInput, Unavailable
+from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
+from fedbus.master.drafting import Draft, Drafter, preview
+from fedbus.model import codec, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
-from fedbus.pki.verification import source
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
 from fedbus.store.transaction import Answer, Transaction
@@ -30,110 +29,6 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 8.0
 """How long a write waits for the bus to say whether it has it."""
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
-
-    `shown` is the kind that the answer has it under; empty for what only follows from the rest.
-    """
-
-    scope: str
-    category: str
-    kind: str
-    name: str
-    payload: bytes | None
-    revision: int | None = None
-    document: int | None = None
-    shown: str | None = None
-
-
-def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:
-    """Return the change of one of the master's own records; None deletes it."""
-    return Change(
-        scope=subjects.SCOPE_MASTER,
-        category=subjects.RECORD,
-        kind=kind,
-        name=name,
-        payload=None if value is None else codec.encode(value),
-    )
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for a write and why, both kept in its events, and how to know the request again.
-
-    With an idempotency `key` the same request (`digest`) gets the same answer for a day.
-    """
-
-    actor: str = ""
-    comment: str = ""
-    key: str = ""
-    digest: str = ""
-
-
-BY_MASTER = Request(actor="master")
-
-
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one change."""
-
-    kind: str
-    name: str
-    op: str
-    revision: int
-    document: int | None = None
-
-
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """An acknowledged changeset; `version` is the federation's after it."""
-
-    changeset: str
-    epoch: int
-    version: int
-    changes: list[Changed]
-
-
-Plan = Callable[[Transaction], Sequence[Change]]
-
-
-class Derived(msgspec.Struct, frozen=True):
-    """What follows from a changeset; `complete` unless there is more than fitted into it."""
-
-    changes: Sequence[Change] = ()
-    complete: bool = True
-
-
-Derive = Callable[[Transaction, Sequence[Change]], Derived]
-"""Says what must be written with some changes, in the same changeset; may refuse them."""
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What one change would do: the fields that would differ."""
-
-    kind: str
-    name: str
-    op: str
-    revision: int
-    document: int | None
-    diff: list[Difference]
-
-
-class Draft(msgspec.Struct, frozen=True):
-    """A planned changeset: its events, the sequence expected below each, and the answer to give."""
-
-    events: list[Event]
-    expected: list[int]
-    committed: Committed
-    complete: bool = True
-
-
-class _Header(msgspec.Struct, frozen=True):
-    """What the events of a changeset have in common."""
-
-    changeset: str
-    version: int
-    epoch: int
-    request: Request
 
 
 class Ledger:
@@ -154,14 +49,16 @@ class Ledger:
         self._derive = derive
         self.unfinished = asyncio.Event()
         """Set when a changeset could not hold all that follows from it: somebody has to write the rest."""
-        self._signer, self._federation_id = signer, federation_id
         self._connection, self._on_committed = connection, on_committed
         self._lock = asyncio.Lock()
         self._in_step = False
-        self.epoch = 1
-        self.foreign: dict[str, int] = {}
-        """Sequences of messages that are not ours, by subject: what a write there must expect."""
+        self.drafter = Drafter(signer, federation_id, clock)
         self.recover: Callable[[], Awaitable[None]]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that events are written in."""
+        return self.drafter.epoch
 
     async def synchronise(self, needed: Callable[[Transaction], bool] = lambda _: True) -> None:
         """Compare stream and store before the next write; called for every new bus session.
@@ -228,7 +125,7 @@ class Ledger:
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
         return await self.database.read(
-            lambda tx: [_preview(tx, change) for change in plan(tx) if change.shown != ""]
+            lambda tx: [preview(tx, change) for change in plan(tx) if change.shown != ""]
         )
 
     async def _publish(self, draft: Draft, deadline: float) -> list[int]:
@@ -282,90 +179,8 @@ class Ledger:
 
     def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
         derived = self._derive(tx, changes)
-        draft = self.draft(tx, [*changes, *derived.changes], request)
+        draft = self.drafter.draft(tx, [*changes, *derived.changes], request)
         return msgspec.structs.replace(draft, complete=derived.complete)
-
-    def draft(
-        self,
-        tx: Transaction,
-        changes: Sequence[Change],
-        request: Request,
-        *,
-        epoch: int = 0,
-        keep_revisions: bool = False,
-    ) -> Draft:
-        """Turn changes into signed events; what would change nothing gets none.
-
-        A rewritten stream (`epoch` given) keeps every object's revision, since its content is the same.
-        """
-        changeset = self.clock.random_bytes(16).hex()
-        version = 1 + tx.newest_version()
-        planned: list[tuple[Change, int]] = []
-        done: list[Changed] = []
-        for change in changes:
-            op, revision = _operation(tx, change, keep_revisions=keep_revisions)
-            if kind := change.kind if change.shown is None else change.shown:
-                done.append(
-                    Changed(kind=kind, name=change.name, op=op, revision=revision, document=change.document)
-                )
-            if op != "unchanged":
-                planned.append((change, revision))
-        drafted = self._events(planned, _Header(changeset, version, epoch or self.epoch, request))
-        expected = (
-            [self._expected(tx, event) for event in drafted] if not keep_revisions else [0] * len(drafted)
-        )
-        committed = Committed(
-            changeset=changeset,
-            epoch=epoch or self.epoch,
-            version=version if planned else version - 1,
-            changes=done,
-        )
-        return Draft(drafted, expected, committed)
-
-    def _expected(self, tx: Transaction, event: Event) -> int:
-        a = event.address
-        return max(tx.sequence(a.scope, a.kind, a.name), self.foreign.get(event.subject, 0))
-
-    def _events(self, planned: list[tuple[Change, int]], header: "_Header") -> list[Event]:
-        if len(planned) > publisher.MAX_EVENTS:
-            raise InvalidInput(
-                f"one request changes {len(planned)} objects; the most is {publisher.MAX_EVENTS}",
-                code="CHANGESET_TOO_LARGE",
-                remedy="split it",
-            )
-        # Members of one scope stand side by side, and are counted by scope: a worker sees one scope.
-        planned = sorted(planned, key=lambda p: p[0].scope)
-        counts: dict[str, int] = {}
-        for change, _ in planned:
-            counts[change.scope] = counts.get(change.scope, 0) + 1
-        seen: dict[str, int] = {}
-        result = []
-        time = self.clock.stamp()
-        for number, (change, revision) in enumerate(planned):
-            index = seen.get(change.scope, 0)
-            seen[change.scope] = index + 1
-            body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
-            event = events.build(
-                address=subjects.Address(change.scope, change.category, change.kind, change.name),
-                type=events.type_of(change.category, deleted=change.payload is None),
-                source=source(self._federation_id),
-                id=f"{header.changeset}-{number}",
-                time=time,
-                epoch=header.epoch,
-                version=header.version,
-                revision=revision,
-                changeset=header.changeset,
-                index=index,
-                count=counts[change.scope],
-                key_id=self._signer.key_id,
-                body=body,
-                encoding=encoding,
-                notes={"fbactor": header.request.actor, "fbcomment": header.request.comment},
-            )
-            _check_size(event, change)
-            signature = base64.b64encode(self._signer.sign(event.statement)).decode()
-            result.append(msgspec.structs.replace(event, signature=signature))
-        return result
 
 
 def _tell(draft: Draft, request: Request, seconds: float) -> None:
@@ -382,62 +197,6 @@ def _tell(draft: Draft, request: Request, seconds: float) -> None:
         actor=request.actor,
         ms=round(seconds * 1000, 1),
     )
-
-
-def _check_size(event: Event, change: Change) -> None:
-    if len(event.body) > codec.MAX_BODY:
-        raise InvalidInput(
-            f"{change.kind} {change.name!r} has {len(event.body)} bytes after compression; "
-            f"the most is {codec.MAX_BODY}",
-            code="OBJECT_TOO_LARGE",
-        )
-
-
-def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tuple[str, int]:
-    """Return what a change does and the revision after it. Raises Conflict for a stale one."""
-    held = tx.object(change.scope, change.kind, change.name)
-    if keep_revisions:
-        return "updated", held.revision if held else 1
-    live = held is not None and not held.deleted
-    current = held.revision if held is not None else 0
-    if change.revision is not None and change.revision != (current if live else 0):
-        raise Conflict(
-            f"{change.kind} {change.name!r} is at revision {current if live else 0}, "
-            f"the request expects {change.revision}",
-            current_revision=current if live else 0,
-            code="REVISION_STALE",
-            remedy="read the object again and repeat the change on it",
-        )
-    if change.payload is None:
-        return ("deleted", current + 1) if live else ("unchanged", current)
-    if live and held is not None and held.payload == change.payload:
-        return "unchanged", current
-    return ("updated" if live else "created"), current + 1
-
-
-def _preview(tx: Transaction, change: Change) -> Preview:
-    op, revision = _operation(tx, change, keep_revisions=False)
-    held = tx.object(change.scope, change.kind, change.name)
-    before = held.payload if held is not None and not held.deleted else None
-    return Preview(
-        kind=change.shown or change.kind,
-        name=change.name,
-        op=op,
-        revision=revision,
-        document=change.document,
-        diff=difference(_content(change.kind, before), _content(change.kind, change.payload)),
-    )
-
-
-def _content(kind: str, payload: bytes | None) -> object:
-    """Return the fields of an object; of a targeted one, beside its target."""
-    if payload is None:
-        return {}
-    if kind.startswith(targets.TARGETED):
-        source = codec.decode(payload, targets.Targeted)
-        fields = codec.decode(bytes(source.object), dict[str, object])
-        return fields | {"target": as_document(source.target)}
-    return codec.decode(payload, object)
 
 
 def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.config import MasterSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable, only
@@ -35,6 +36,7 @@ class Master:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
+        self.local = LocalPolicies(database, clock)
         self.active: ActiveFederation | None = None
         self._error: FedbusError | None = None
         self._changing = asyncio.Lock()

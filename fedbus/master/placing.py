@@ -11,7 +11,8 @@ from fedbus.core import references, targets
 from fedbus.core.references import Key
 from fedbus.core.targets import Place, Source
 from fedbus.errors import Conflict
-from fedbus.master.ledger import Change, Derived, Ledger
+from fedbus.master.changes import Change, Derived
+from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
 from fedbus.model.federation import CLUSTER, Cluster
 from fedbus.model.policy import KINDS, Policy

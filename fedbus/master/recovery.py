@@ -18,7 +18,8 @@ from fedbus.bus.session import Connection, Message
 from fedbus.core import payload
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent
-from fedbus.master.ledger import BY_MASTER, PUBLISH_SECONDS, Change, Ledger, fold
+from fedbus.master.changes import BY_MASTER, Change
+from fedbus.master.ledger import PUBLISH_SECONDS, Ledger, fold
 from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
@@ -37,7 +38,7 @@ class Recovery:
     """Makes stream and store equal; run it under the ledger's lock."""
 
     def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, replicas: int = 1) -> None:
-        self._ledger, self._database, self._clock = ledger, ledger.database, ledger.clock
+        self._drafter, self._database, self._clock = ledger.drafter, ledger.database, ledger.clock
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
@@ -60,8 +61,8 @@ class Recovery:
         if forgotten and stream:
             await self._recall(connection)
         await self._database.write(lambda tx: self._take(tx, result))
-        self._ledger.epoch = await self._database.read(known_epoch)
-        self._ledger.foreign = result.foreign
+        self._drafter.epoch = await self._database.read(known_epoch)
+        self._drafter.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
         if rewrite := bool(result.lost or replaced or self._unreadable):
             await self._rewrite(connection, len(result.lost))
@@ -151,14 +152,14 @@ class Recovery:
         log.error("stream_lost_messages", lost=lost, remedy="the stream is made anew from the store")
         await topology.recreate(connection, topology.POLICY, self._replicas)
         await self._database.write(_unplace)
-        self._ledger.foreign = {}
+        self._drafter.foreign = {}
         self._unreadable = False
-        epoch = self._ledger.epoch + 1
+        epoch = self._drafter.epoch + 1
         changes = await self._database.read(_everything)
         for start in range(0, len(changes), publisher.MAX_EVENTS):
             part = changes[start : start + publisher.MAX_EVENTS]
             await self._publish_part(connection, part, epoch)
-        self._ledger.epoch = epoch
+        self._drafter.epoch = epoch
         await self._database.write(lambda tx: tx.set_meta("epoch", str(epoch)))
         self.rewrites += 1
         metrics.stream_rewritten()
@@ -166,7 +167,7 @@ class Recovery:
 
     async def _publish_part(self, connection: Connection, part: list[Change], epoch: int) -> None:
         draft = await self._database.read(
-            lambda tx: self._ledger.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
+            lambda tx: self._drafter.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
         )
         deadline = self._clock.monotonic() + PUBLISH_SECONDS
         sequences = await publisher.publish(
@@ -181,7 +182,7 @@ class Recovery:
             (seq,) = await publisher.publish(
                 [event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
             )
-            place, self._ledger.foreign = event.address, self._ledger.foreign | {event.subject: 0}
+            place, self._drafter.foreign = event.address, self._drafter.foreign | {event.subject: 0}
             await self._database.write(lambda tx, a=place, s=seq: tx.place(a.scope, a.kind, a.name, s))  # type: ignore[misc]
             log.error("foreign_event_covered", subject=event.subject)
 

@@ -15,11 +15,13 @@ import structlog
 from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.core import policy_plan, rollout, targets
 from fedbus.core.rollout import Health, Step, View
+from fedbus.core.writes import Committed, Request
 from fedbus.errors import Conflict, Fault, InvalidInput, NotFound
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
+from fedbus.master.changes import BY_MASTER, Change, record
 from fedbus.master.fleet import Fleet
-from fedbus.master.ledger import BY_MASTER, Change, Committed, Ledger, Request, record
+from fedbus.master.ledger import Ledger
 from fedbus.master.placing import Records, complete
 from fedbus.master.policies import HeldPolicy
 from fedbus.model import codec, subjects

@@ -7,7 +7,8 @@ import msgspec
 from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.core import connectivity
 from fedbus.errors import InvalidInput, NotFound
-from fedbus.master.ledger import Change, Ledger, record
+from fedbus.master.changes import Change, record
+from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
 from fedbus.model.federation import TOKEN, Federation, Token
 from fedbus.pki.join_token import JoinToken

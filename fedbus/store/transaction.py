@@ -13,6 +13,7 @@ from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
 from fedbus.store.history import History
+from fedbus.store.local import LocalObjects
 
 _STAMP = "SELECT epoch, revision, digest, deleted, seq FROM objects WHERE scope=? AND kind=? AND name=?"
 _PUT = (
@@ -147,6 +148,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.history = History(connection)
+        self.local = LocalObjects(connection)
 
     # positions and digests
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -45,6 +46,7 @@ class Worker:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
+        self.local = LocalPolicies(database, clock)
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None

@@ -7,6 +7,7 @@ from fedbus.core.policy_rules import admission_criteria as table
 from fedbus.core.policy_rules.checks import is_truth, items, number, regex_error, repeated, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionSubCriterion
+from fedbus.model.policy.scope import Scope
 
 CATEGORY = "Kubernetes"
 CUSTOM_ROOT = "item."
@@ -16,7 +17,7 @@ _MODULE = re.compile(r"[^<>=]+((<=|>=|<|>|=)[^<>=]+)?")
 _NUMBER = "a number, 0 or above"
 
 
-def admission_faults(rule: AdmissionRule) -> Iterator[Fault]:
+def admission_faults(rule: AdmissionRule, _scope: Scope) -> Iterator[Fault]:
     """Check an admission rule: its type and mode, its containers and every criterion."""
     if rule.category != CATEGORY:
         yield wrong("category", f"must be {CATEGORY!r}, not {rule.category!r}")

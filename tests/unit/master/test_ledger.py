@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from fedbus.bus.publisher import OutcomeUnknown
 from fedbus.core.comparison import OnStream, compare
+from fedbus.core.writes import Committed, Request
 from fedbus.errors import Conflict, InvalidInput, Unavailable
-from fedbus.master.ledger import Change, Committed, Ledger, Request, fold
+from fedbus.master.changes import Change
+from fedbus.master.ledger import Ledger, fold
 from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.pki.verification import verified

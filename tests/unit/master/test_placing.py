@@ -14,7 +14,8 @@ from fedbus.core.policy_plan import Planned
 from fedbus.core.targets import Place
 from fedbus.errors import Conflict
 from fedbus.master import homes, placing
-from fedbus.master.ledger import Change, Ledger, record
+from fedbus.master.changes import Change, record
+from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
 from fedbus.model.federation import CLUSTER, Cluster, Versions
 from fedbus.model.policy import Policy

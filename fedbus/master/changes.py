@@ -1,0 +1,53 @@
+"""What a write is made of: the changes asked for, by whom, and what became of them."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from fedbus.core.writes import Request
+from fedbus.model import codec, subjects
+from fedbus.store.transaction import Transaction
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
+
+    `shown` is the kind that the answer has it under; empty for what only follows from the rest.
+    """
+
+    scope: str
+    category: str
+    kind: str
+    name: str
+    payload: bytes | None
+    revision: int | None = None
+    document: int | None = None
+    shown: str | None = None
+
+
+def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:
+    """Return the change of one of the master's own records; None deletes it."""
+    return Change(
+        scope=subjects.SCOPE_MASTER,
+        category=subjects.RECORD,
+        kind=kind,
+        name=name,
+        payload=None if value is None else codec.encode(value),
+    )
+
+
+BY_MASTER = Request(actor="master")
+
+
+Plan = Callable[[Transaction], Sequence[Change]]
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """What follows from a changeset; `complete` unless there is more than fitted into it."""
+
+    changes: Sequence[Change] = ()
+    complete: bool = True
+
+
+Derive = Callable[[Transaction, Sequence[Change]], Derived]
+"""Says what must be written with some changes, in the same changeset; may refuse them."""
