@@ -19,12 +19,10 @@ _TRUTHS: dict[bool | None, Truth] = {True: "met", False: "unmet", None: "unknown
 class CompiledRule:
     """One rule of one scope on a cluster of one mode, ready to be asked.
 
-    Raises ValueError when this build cannot ask one of its criteria, or when it has none.
+    A rule without criteria matches nothing. Raises ValueError when this build cannot ask one of them.
     """
 
     def __init__(self, rule: AdmissionRule, scope: Scope, mode: Mode) -> None:
-        if not rule.criteria:
-            raise ValueError("a rule without criteria matches nothing")
         self.rule = rule
         self.name = RuleName(rule=rule.id, scope=scope)
         self.allows = rule.rule_type == "exception"
@@ -33,7 +31,11 @@ class CompiledRule:
         self.containers = frozenset(rule.containers or REGULAR)
         self.criteria = tuple(criterion(source) for source in rule.criteria)
         self._of_context = _grouped(one for one in self.criteria if one.key in CONTEXT)
-        self.matches = _all_of(_grouped(one for one in self.criteria if one.key not in CONTEXT))
+        self.matches = (
+            _all_of(_grouped(one for one in self.criteria if one.key not in CONTEXT))
+            if self.criteria
+            else lambda _: False
+        )
         """Whether a rule that `concerns` a subject matches it; None when that hangs on a scan."""
 
     def concerns(self, subject: Subject) -> bool:

@@ -39,6 +39,10 @@ def test_rules_of_custom_resources_come_before_the_others_of_a_cluster() -> None
     assert by(decide(pod(), local=[own, ground])) == 110_000
 
 
+def test_a_rule_without_criteria_matches_nothing() -> None:
+    assert decide(pod(), fed=[rule()]).containers[0].decided_by is None
+
+
 def test_a_disabled_rule_has_no_say() -> None:
     assert decide(pod(), fed=[rule(EVERYWHERE, disable=True)]).allowed
 
@@ -261,7 +265,7 @@ def test_an_unscanned_image_is_no_news_where_no_rule_asks_for_scans() -> None:
 def test_a_rule_that_cannot_be_asked_is_set_aside_and_named() -> None:
     rules = [
         rule(criterion("tomorrow", "=", "true"), id=1),
-        rule(id=2),
+        rule(criterion("image", "=", "x"), id=2),
         rule(criterion("user", "regex", "(?=x)"), id=3),
         rule(criterion("labels", "exist", "x"), id=4),
         rule(criterion("cveHighCount", ">=", "many"), id=5),
