@@ -7,8 +7,10 @@ import typer
 
 from fedbus import __version__
 from fedbus.cli import (
+    bus,
     changes,
     cluster,
+    configuration,
     daemon,
     demo,
     doctor,
@@ -72,7 +74,9 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(bus.app, name="bus")
 app.add_typer(profile.app, name="profile")
+app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("schemas", hidden=True)(_write_schemas)

@@ -11,6 +11,7 @@ from fedbus import log as log_setup
 from fedbus.config import MasterSettings
 from fedbus.errors import ConfigError, only
 from fedbus.master import api
+from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
 from fedbus.runtime import Clock, give_memory_back, serve, stop_on_signals
@@ -42,7 +43,12 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             await rest.start()
             rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
             await serve(
-                {"federation": master.run, "rest": rest.run, "certificate": partial(tls.keep, clock.now)},
+                {
+                    "federation": master.run,
+                    "bootstrap": Bootstrap(master).run,
+                    "rest": rest.run,
+                    "certificate": partial(tls.keep, clock.now),
+                },
                 stop,
                 grace=8.0,
             )
