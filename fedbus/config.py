@@ -24,6 +24,7 @@ MAX_JWT_DAYS = 365
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+ServiceName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}\.svc$")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether anybody who reaches the REST port may read /metrics without a key."""
     tracing_endpoint: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
     """The OTLP collector for traces (`http://host:4318`); empty traces nothing."""
+    webhook_host: str = "127.0.0.1"
+    """The address the admission webhook listens on."""
+    webhook_port: Port = 8443
+    """Its port; 0 takes any free one."""
+    webhook_service: ServiceName = "fedbus-webhook.fedbus.svc"
+    """The name of the Kubernetes service in front of it; its certificate is for that."""
+    webhook_names: tuple[str, ...] = ()
+    """More host names and addresses its certificate is made for."""
+    fail_open: bool = True
+    """Whether what the webhook cannot decide in time is allowed, with a warning, or denied."""
+    kubernetes: Literal["off", "in-cluster", "kubeconfig"] = "off"
+    """Where the inventory comes from: nowhere, the API of the cluster this runs in, or a kubeconfig's."""
+    kubeconfig: Path | None = None
+    """The kubeconfig; default `$KUBECONFIG`, then `~/.kube/config`."""
+    kubernetes_context: str = ""
+    """The context in it; default its current one."""
+    inventory_file: Path | None = None
+    """A file with the inventory, where there is no Kubernetes; read again when it changes."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 256
     """Megabytes that should be free where the data directory is; below it `fedbus doctor` says so."""
 

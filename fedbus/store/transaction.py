@@ -12,6 +12,7 @@ from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
+from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 
 _STAMP = "SELECT epoch, revision, digest, deleted, seq FROM objects WHERE scope=? AND kind=? AND name=?"
@@ -147,6 +148,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.history = History(connection)
+        self.admission = AdmissionLog(connection)
 
     # positions and digests
 
