@@ -214,8 +214,7 @@ def _security(container: Field, pod: _Pod) -> SecurityContext:
         capabilities_dropped=_capabilities(own.at("capabilities", "drop")),
         proc_mount=own["procMount"].text(),
         seccomp=over("seccompProfile", "type").text() or _profile(seccomp),
-        apparmor=over("appArmorProfile", "type").text()
-        or _profile(pod.annotations.get(_APPARMOR + name, "")),
+        apparmor=over("appArmorProfile", "type").text() or _profile(apparmor),
         selinux=SeLinux(
             type=selinux["type"].text(), user=selinux["user"].text(), role=selinux["role"].text()
         ),

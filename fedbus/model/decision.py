@@ -58,11 +58,18 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     scan: ScanUsed | None = None
 
 
+class RuleName(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rule."""
+
+    rule: int
+    scope: Scope
+
+
 class ContainerDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one container (or of the volume claim: no name, no image).
 
     `decided_by` None: no rule decided, so it is allowed. `violations` are deny rules that matched and
-    only monitor, `skipped` rules that would have needed a scan.
+    only monitor, `skipped` rules that would have needed a scan (they say so in `on_unscanned`).
     """
 
     name: str = ""
@@ -71,7 +78,7 @@ class ContainerDecision(msgspec.Struct, frozen=True, kw_only=True):
     allowed: bool
     decided_by: RuleResult | None = None
     violations: tuple[RuleResult, ...] = ()
-    skipped: tuple[RuleResult, ...] = ()
+    skipped: tuple[RuleName, ...] = ()
     scans: tuple[ScanUsed, ...] = ()
 
 
