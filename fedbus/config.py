@@ -101,6 +101,7 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
 
 
 _KINDS: dict[str, type[Settings]] = {"master": MasterSettings, "worker": WorkerSettings}
+_LINKS = ("tcp://", "udp://", "sctp://")
 _NO_FLAGS: Mapping[str, object] = {}
 
 
@@ -127,7 +128,8 @@ def load(
     """Read the settings of a daemon; a flag that is None was not given.
 
     A `FEDBUS_*` variable that is no setting is left alone: the command line has its own, and
-    Kubernetes puts `FEDBUS_SERVICE_HOST` and the like into every pod beside a service of that name.
+    Kubernetes puts `FEDBUS_SERVICE_HOST` and the like into every pod beside a service of that name. Beside
+    the service `fedbus-webhook` that is `FEDBUS_WEBHOOK_PORT=tcp://...`, which is none of ours either.
     Raises ConfigError that lists every fault.
     """
     struct = _KINDS[kind]
@@ -140,7 +142,7 @@ def load(
         else:
             faults.append(f"{path}: {name}: there is no such setting")
     for name, field in fields.items():
-        if (text := environ.get(PREFIX + name.upper())) is not None:
+        if (text := environ.get(PREFIX + name.upper())) is not None and not text.startswith(_LINKS):
             _accept(values, faults, field, _from_text(field, text), PREFIX + name.upper(), strict=False)
         if (value := flags.get(name)) is not None:
             _accept(values, faults, field, value, f"--{name.replace('_', '-')}", strict=True)

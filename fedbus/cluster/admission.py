@@ -22,8 +22,8 @@ from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube.review import Answer, Request, Review
 from fedbus.kube.webhook import Failure
 from fedbus.model.decision import Decision, Scope
-from fedbus.model.review import Workload
 from fedbus.model.policy.admission import AdmissionRule
+from fedbus.model.review import Workload
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -196,7 +196,7 @@ def _ordered(held: Sequence[Rules], scope: Scope) -> list[AdmissionRule]:
 
 
 def _concerns_us(request: Request) -> bool:
-    """Tell whether there is something to judge: a workload that is made or changed, and not on its way out."""
+    """Tell whether there is something to judge: a workload made or changed, and not on its way out."""
     if request.operation not in ("CREATE", "UPDATE") or request.object is None:
         return False
     if request.kind.group not in _GROUPS or request.sub_resource not in _SUBRESOURCES:
@@ -212,6 +212,4 @@ def _answer(decision: Decision) -> Answer:
     audit = {"decision": "allowed" if decision.allowed else "denied"}
     if by is not None:
         audit["rule"] = f"{by.scope}/{by.rule}"
-    return Answer(
-        allowed=decision.allowed, message=decision.message, warnings=decision.warnings, audit=audit
-    )
+    return Answer(allowed=decision.allowed, message=decision.message, warnings=decision.warnings, audit=audit)

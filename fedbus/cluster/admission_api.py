@@ -50,19 +50,17 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the webhook listens and who it is, as far as it is settled at the start."""
+    """Where the webhook listens, and what whoever asks it must know."""
 
     url: str
     service: str
     ca_pem: str
+    certificate_expires: float
     fail_open: bool
 
 
 def routes(
-    admission: Admission,
-    database: Database,
-    listening: Callable[[], Listening],
-    expires: Callable[[], float],
+    admission: Admission, database: Database, listening: Callable[[], Listening]
 ) -> list[web.RouteDef]:
     """Make the routes."""
     options = admission_options()
@@ -79,9 +77,7 @@ def routes(
     async def audit(request: web.Request) -> web.Response:
         start, limit = _number(request, "start", 0), _number(request, "limit", MAX_EVENTS)
         await admission.recorder.write()  # who asks sees what happened until now
-        found = await database.read(
-            lambda tx: tx.admission.events(start=start, limit=min(limit, MAX_EVENTS))
-        )
+        found = await database.read(lambda tx: tx.admission.events(start=start, limit=min(limit, MAX_EVENTS)))
         return respond.json({"audits": [_audit(event) for event in found]})
 
     @described("Show how the admission webhook stands", answer=WebhookAnswer, tag="admission")
@@ -94,7 +90,7 @@ def routes(
                 service=service,
                 namespace=namespace,
                 ca_bundle=at.ca_pem,
-                certificate_expires=rfc3339(expires()),
+                certificate_expires=rfc3339(at.certificate_expires),
                 fail_open=at.fail_open,
                 enable=policy.state.enable,
                 mode=policy.mode,

@@ -29,7 +29,7 @@ class RoleLookup(Protocol):
 class NoScans:
     """A cluster that holds no scan results."""
 
-    async def reports(self, image: ImageReference) -> Sequence[Report]:  # noqa: ARG002 - the protocol's
+    async def reports(self, image: ImageReference) -> Sequence[Report]:
         """Return nothing."""
         return ()
 
@@ -37,6 +37,6 @@ class NoScans:
 class NoRoles:
     """A cluster that does not know its service accounts."""
 
-    def risky_roles(self, namespace: str, service_account: str) -> None:  # noqa: ARG002 - the protocol's
+    def risky_roles(self, namespace: str, service_account: str) -> None:
         """Return that nobody knows."""
         return

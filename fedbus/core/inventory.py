@@ -6,17 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from fedbus.core.admission.risky_roles import tags_of_account, tags_of_role
+from fedbus.core.admission.risky_roles import tags_of_role
 from fedbus.core.manifest import Field
 from fedbus.core.workload import POD_PATHS
 from fedbus.errors import InvalidInput
 from fedbus.model import codec
 from fedbus.model.inventory import InventoryCounts, Kept, Pod, PodImage, RunningImage
-from fedbus.model.review import RiskyRole
 
 BINDINGS: Final = frozenset(("RoleBinding", "ClusterRoleBinding"))
 ROLES: Final = frozenset(("Role", "ClusterRole"))
-COUNTED: Final = frozenset(("Node", "Namespace", "Service", "ServiceAccount"))
+COUNTED: Final = frozenset(("Namespace", "Service", "ServiceAccount"))
 
 _PROVIDERS: Final = {
     "aws": "EKS",
@@ -36,37 +35,31 @@ def kept(document: Mapping[str, Any]) -> Kept | None:
     """
     root = Field(document)
     kind, metadata = root["kind"].text(), root["metadata"]
-    namespace, name = metadata["namespace"].text(), metadata["name"].text()
-    if not name:
-        return None
+    named = Kept(kind=kind, namespace=metadata["namespace"].text(), name=metadata["name"].text())
+    if kind in POD_PATHS:
+        return _workload(root, named)
     if kind in ROLES:
-        tags = tags_of_role(document)
-        return Kept(kind=kind, namespace=namespace, name=name, tags=tags)
+        return msgspec.structs.replace(named, tags=tags_of_role(document))
     if kind in BINDINGS:
-        return Kept(kind=kind, namespace=namespace, name=name, document=_binding(document))
+        return msgspec.structs.replace(named, document=_binding(document))
     if kind == "Node":
-        return Kept(kind=kind, name=name, document=_node(root))
-    if kind in COUNTED:
-        return Kept(kind=kind, namespace=namespace, name=name)
-    if kind not in POD_PATHS:
-        return None
-    is_root = not any(owner["controller"].flag() for owner in metadata["ownerReferences"].items())
-    if not is_root and kind != "Pod":
-        return None
-    return Kept(
-        kind=kind,
-        namespace=namespace,
-        name=name,
-        root=is_root,
-        body=codec.pack(codec.encode(_manifest(document)))[0] if is_root else b"",
-        pod=_pod(root, namespace, name) if kind == "Pod" else None,
-    )
+        return msgspec.structs.replace(named, document=_node(root))
+    return named if kind in COUNTED else None
+
+
+def _workload(root: Field, named: Kept) -> Kept | None:
+    owners = root["metadata"]["ownerReferences"].items()
+    if any(owner["controller"].flag() for owner in owners):
+        # Made by what is kept already: only pods say more, namely what runs.
+        return msgspec.structs.replace(named, pod=_pod(root, named)) if named.kind == "Pod" else None
+    body, encoding = codec.pack(codec.encode(_manifest(root.table())))
+    pod = _pod(root, named) if named.kind == "Pod" else None
+    return msgspec.structs.replace(named, root=True, body=body, encoding=encoding, pod=pod)
 
 
 def manifest(one: Kept) -> dict[str, Any]:
     """Return the manifest of a workload that nothing else made."""
-    encoding = codec.ZSTD if one.body[:4] == b"\x28\xb5\x2f\xfd" else codec.PLAIN
-    return codec.decode(codec.unpack(one.body, encoding), dict[str, Any])
+    return codec.decode(codec.unpack(one.body, one.encoding), dict[str, Any])
 
 
 def _manifest(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +83,7 @@ def _node(node: Field) -> dict[str, Any]:
     }
 
 
-def _pod(root: Field, namespace: str, name: str) -> Pod:
+def _pod(root: Field, named: Kept) -> Pod:
     spec, status = root["spec"], root["status"]
     pulled = {
         one["name"].text(): one["imageID"].text().rpartition("@")[2]
@@ -104,8 +97,8 @@ def _pod(root: Field, namespace: str, name: str) -> Pod:
         for digest in (pulled.get(container["name"].text(), ""),)
     }
     return Pod(
-        namespace=namespace,
-        name=name,
+        namespace=named.namespace,
+        name=named.name,
         phase=status["phase"].text(),
         node=spec["nodeName"].text(),
         service_account=spec["serviceAccountName"].text() or "default",
@@ -172,21 +165,6 @@ def running_images(objects: Iterable[Kept]) -> list[RunningImage]:
     ]
 
 
-def roles_of(objects: Iterable[Kept], namespace: str, account: str) -> tuple[RiskyRole, ...]:
-    """Return the risky roles of a service account, by the roles and bindings among `objects`."""
-    bindings: list[Mapping[str, Any]] = []
-    tags: dict[tuple[str, str], tuple[RiskyRole, ...]] = {}
-    for one in objects:
-        if one.kind in BINDINGS:
-            bindings.append(one.document)
-        elif one.kind in ROLES:
-            tags[one.namespace, one.name] = one.tags
-    try:
-        return tags_of_account(namespace, account, bindings, tags)
-    except InvalidInput:
-        return ()
-
-
 def flattened(documents: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of documents, those of a `List` one by one. Raises InvalidInput for no object."""
     for number, document in enumerate(documents):
@@ -195,8 +173,11 @@ def flattened(documents: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
         if not isinstance(document, Mapping):
             raise InvalidInput(f"document {number} is no Kubernetes object", code="MANIFEST_INVALID")
         items = document.get("items")
-        if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
-            yield from flattened(items)
+        kind = str(document.get("kind", ""))
+        if kind.endswith("List") and isinstance(items, list):
+            # What an API lists does not say its kind, what kubectl lists does.
+            of = {"kind": kind.removesuffix("List")}
+            yield from flattened(of | item if isinstance(item, dict) else item for item in items)
         else:
             yield document
 
@@ -205,11 +186,3 @@ def kept_of(documents: Iterable[Any]) -> dict[tuple[str, str, str], Kept]:
     """Return what is kept of many documents, by kind, namespace and name. Raises InvalidInput."""
     found = (kept(document) for document in flattened(documents))
     return {(one.kind, one.namespace, one.name): one for one in found if one is not None}
-
-
-def parsed(line: bytes) -> dict[str, Any]:
-    """Return one JSON object. Raises InvalidInput (MANIFEST_INVALID)."""
-    try:
-        return msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"no JSON object: {error}", code="MANIFEST_INVALID") from error

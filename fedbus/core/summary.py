@@ -16,6 +16,7 @@ from fedbus.model.federation import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Cluster,
+    ClusterReport,
     Heartbeat,
     Link,
     ScopeState,
@@ -169,4 +170,5 @@ def row(
         quarantined=heard.heartbeat.quarantined if heard else 0,
         joined_at=cluster.joined_at,
         rest_info=cluster.rest,
+        cluster=heard.heartbeat.cluster if heard else ClusterReport(),
     )

@@ -60,9 +60,7 @@ def configuration(asking: Asking) -> dict[str, Any]:
                 "matchPolicy": "Equivalent",
                 "clientConfig": reached | {"caBundle": bundle},
                 "namespaceSelector": {
-                    "matchExpressions": [
-                        {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": excluded}
-                    ]
+                    "matchExpressions": [{"key": NAMESPACE_LABEL, "operator": "NotIn", "values": excluded}]
                 },
                 "rules": [
                     {

@@ -173,5 +173,3 @@ def allowance(timeout: str) -> float:
 
 def _json(value: object, status: int) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
-
-

@@ -124,6 +124,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
     app.add_routes(policy_reads.routes(MasterPolicy(master.database)))
     app.add_routes(policy_api.routes(lambda: master.federation().policies))
+    app.add_routes(master.cluster.routes())
     master.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus master")])
     return app

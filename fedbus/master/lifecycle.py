@@ -8,11 +8,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.rules import FederatedRules
 from fedbus.config import MasterSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable, only
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
-from fedbus.model import names
+from fedbus.model import names, subjects
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.pki.keyring import Keyring
 from fedbus.runtime import Clock, first
@@ -35,6 +37,7 @@ class Master:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
+        self.cluster = OwnCluster(settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]))
         self.active: ActiveFederation | None = None
         self._error: FedbusError | None = None
         self._changing = asyncio.Lock()
@@ -138,6 +141,7 @@ class Master:
         self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
         await self._begin_again()
         await self.database.write(_forget)
+        self.cluster.admission.changed()
         shutil.rmtree(self._keyring_directory, ignore_errors=True)
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -201,6 +205,7 @@ class Master:
             database=self.database,
             clock=self.clock,
             hub=self.hub,
+            own=self.cluster,
         )
 
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from fedbus.model.admission_events import AdmissionStats
+from fedbus.model.inventory import InventoryCounts
+
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 """The range of protocol versions this build speaks."""
@@ -179,6 +182,22 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     objects: int = 0
 
 
+class AdmissionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster's admission control stands; counts are of all time, `fail_open` is its setting."""
+
+    enable: bool = False
+    mode: Literal["monitor", "protect"] = "monitor"
+    fail_open: bool = True
+    stats: AdmissionStats = AdmissionStats()
+
+
+class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster says of itself, beside its policy; no inventory where none is configured."""
+
+    admission: AdmissionReport | None = None
+    inventory: InventoryCounts | None = None
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports; `sent_at` is Unix seconds by its own clock, for skew only."""
 
@@ -189,6 +208,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     alarms: int = 0
     stopping: bool = False
+    cluster: ClusterReport = ClusterReport()
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +293,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     joined_at: str = ""
     rest_info: RestInfo = RestInfo()
+    cluster: ClusterReport = ClusterReport()
 
 
 class FederationHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,8 +60,8 @@ class RunningImage(msgspec.Struct, frozen=True, kw_only=True):
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one Kubernetes object.
 
-    `root`: a workload that nothing else made; `body` is its manifest then, compressed. `document` is what
-    is kept of roles, bindings and nodes.
+    `root`: a workload that nothing else made; `body` is its manifest then, in the encoding that is said.
+    `document` is what is kept of bindings and nodes, `tags` what a role gives away.
     """
 
     kind: str
@@ -69,6 +69,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     root: bool = False
     body: bytes = b""
+    encoding: str = ""
     pod: Pod | None = None
     document: Mapping[str, Any] = {}
     tags: tuple[RiskyRole, ...] = ()

@@ -55,9 +55,7 @@ class AdmissionLog:
                 )
                 continue
             held = codec.decode(row[1], AdmissionEvent)
-            together = msgspec.structs.replace(
-                event, first_at=held.first_at, count=held.count + event.count
-            )
+            together = msgspec.structs.replace(event, first_at=held.first_at, count=held.count + event.count)
             self._connection.execute(
                 "UPDATE admission_events SET last_at=?, body=? WHERE id=?",
                 (together.last_at, codec.encode(together), row[0]),
@@ -75,4 +73,3 @@ class AdmissionLog:
         return [
             msgspec.structs.replace(codec.decode(body, AdmissionEvent), id=number) for number, body in rows
         ]
-

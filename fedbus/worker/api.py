@@ -52,6 +52,7 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
     app.add_routes(policy_reads.routes(policy))
     app.add_routes(policy_refusals.routes())
+    app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])
     return app
@@ -199,6 +200,7 @@ async def own_row(worker: Worker) -> SummaryRow:
         own_objects=states.get(subjects.own_scope(m.cluster_id), ScopeState()).objects,
         quarantined=quarantined,
         joined_at=m.joined_at,
+        cluster=worker.cluster.report(),
     )
 
 

@@ -40,15 +40,23 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             worker = Worker(settings, database, auth, clock)
             if worker.membership is not None and worker.membership.joined:
                 await inspect(database, worker.membership.verifier())
+            await worker.cluster.start()
             app = api.make_app(worker, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
-            rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="worker")
+            rest.announce(
+                settings.data_dir,
+                ca=tls.ca_file,
+                api_key_file=auth.api_key_file,
+                role="worker",
+                webhook=worker.cluster.webhook.url,
+            )
             services: dict[str, Service] = {
                 "membership": worker.run,
                 "join": worker.join_at_start,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                **worker.cluster.services(),
             }
             await serve(services, stop, grace=8.0)
 

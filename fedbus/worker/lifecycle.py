@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.rules import FederatedRules
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -45,6 +47,7 @@ class Worker:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
+        self.cluster = OwnCluster(settings, database, clock, FederatedRules(_own_first))
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None
@@ -70,6 +73,7 @@ class Worker:
             keys = self._keys(text)
             answer = await dialogue.join(token, keys, who, bus, self.clock.now())
             await self.database.write(_purge)
+            self.cluster.admission.changed()
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
@@ -140,6 +144,7 @@ class Worker:
                 tx.audit(record)
 
             await self.database.write(end)
+            self.cluster.admission.changed()
             # Nothing is awaited from here on: the session this runs in may be cut at any moment.
             self.membership = self.files.ended(self.membership, dismissal)
             self._changed.set()
@@ -165,6 +170,8 @@ class Worker:
                 clock=self.clock,
                 hub=self.hub,
                 on_ended=self._end,
+                on_policy=self.cluster.admission.changed,
+                describe=self.cluster.report,
             )
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(self.active.run(end), name="membership")
@@ -182,6 +189,7 @@ class Worker:
             attempt += 1
             try:
                 await self.database.write(_purge)
+                self.cluster.admission.changed()
                 break
             except Unavailable as error:
                 log.warning("purge_failed", error=error.message)
@@ -209,6 +217,11 @@ class Worker:
                 log.error("join_refused", **connectivity.facts(error))  # noqa: TRY400
                 break
         await stop.wait()
+
+
+def _own_first(tx: Transaction) -> list[str]:
+    """Return the scopes of this cluster's policy: its own above those for all."""
+    return list(reversed(tx.scopes()))
 
 
 def _purge(tx: Transaction) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from fedbus import __version__
 from fedbus.bus.session import Connection
 from fedbus.model import codec, subjects
-from fedbus.model.federation import Heartbeat, Versions
+from fedbus.model.federation import ClusterReport, Heartbeat, Versions
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -25,10 +25,15 @@ class Reporter:
         clock: Clock,
         interval: float,
         prepare: Callable[[], Awaitable[None]],
+        *,
+        describe: Callable[[], ClusterReport] = ClusterReport,
     ) -> None:
-        """Take what `prepare` does before each report: look whether the store is still what it should be."""
+        """Take what `prepare` does before each report: look whether the store is still what it should be.
+
+        `describe` says what else there is to tell of this cluster.
+        """
         self._database, self._cluster_id, self._clock = database, cluster_id, clock
-        self.interval, self._prepare = interval, prepare
+        self.interval, self._prepare, self._describe = interval, prepare, describe
         self.changed = asyncio.Event()
         self.alarms = 0
 
@@ -48,6 +53,7 @@ class Reporter:
 
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
+        described = self._describe()
 
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
@@ -58,6 +64,7 @@ class Reporter:
                 quarantined=tx.quarantined_count(),
                 alarms=self.alarms,
                 stopping=stopping,
+                cluster=described,
             )
 
         return await self._database.read(read)
