@@ -80,8 +80,8 @@ class OwnCluster:
     def _source(self) -> Service | None:
         settings = self._settings
         if settings.kubernetes != "off":
-            connecting = client.connected(
-                settings.kubernetes, settings.kubeconfig, settings.kubernetes_context
+            connecting = partial(
+                client.connected, settings.kubernetes, settings.kubeconfig, settings.kubernetes_context
             )
             return ApiSource(self.inventory, connecting, self._clock).run
         if settings.inventory_file is not None:

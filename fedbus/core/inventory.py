@@ -63,13 +63,15 @@ def manifest(one: Kept) -> dict[str, Any]:
 
 
 def _manifest(document: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    about = Field(document)["metadata"].table()
+    metadata = {name: value for name, value in about.items() if name != "managedFields"}
     parts = {name: document[name] for name in ("apiVersion", "kind", "spec") if name in document}
     return parts | {"metadata": metadata}
 
 
 def _binding(document: Mapping[str, Any]) -> dict[str, Any]:
-    names = {name: document["metadata"].get(name) for name in ("namespace", "name")}
+    about = Field(document)["metadata"].table()
+    names = {name: about.get(name) for name in ("namespace", "name")}
     parts = {name: document[name] for name in ("subjects", "roleRef") if name in document}
     return parts | {"metadata": {name: value for name, value in names.items() if value}}
 

@@ -6,11 +6,13 @@ its inventory.
 """
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+import yaml
 
 from fedbus.errors import ConfigError, FedbusError, Forbidden, NotFound, Unavailable
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one event of a watch: more than an API server can store of one object."""
+DEFAULT_KUBECONFIG: Final = "~/.kube/config"
 TIMEOUT: Final = 30.0
 """Seconds to wait for the next bytes of an answer."""
 
@@ -75,11 +78,20 @@ async def connected(
         if source == "in-cluster":
             known = KubeConfig.from_service_account()
         else:
-            known = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
+            known = KubeConfig.from_file(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG)
         parameters = client_adapter.ConnectionParams(trust_env=False)
         # None is only what it returns where a default is given.
         client = client_adapter.AsyncClient(known.get(context or None), parameters)  # type: ignore[arg-type]
-    except (WrongConfig, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        WrongConfig,
+        yaml.YAMLError,
+        OSError,
+        AssertionError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ConfigError(
             f"cannot find the Kubernetes API by {kubeconfig or source}: {error}",
             code="KUBECONFIG_INVALID",

@@ -1,7 +1,8 @@
 """The inventory of a cluster: held in memory, kept by watches on its Kubernetes API, or by a file."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ import yaml
 
 from fedbus.core import inventory
 from fedbus.core.admission.risky_roles import tags_of_account
-from fedbus.errors import FedbusError, InvalidInput, Unavailable
+from fedbus.errors import ConfigError, FedbusError, InvalidInput, Unavailable
 from fedbus.kube.client import KubernetesApi
 from fedbus.kube.reflector import Reflector, Resource
 from fedbus.model.inventory import InventoryCounts, Kept, RunningImage
@@ -42,9 +43,9 @@ RESOURCES: Final = (
 FILE_SECONDS: Final = 2.0
 """How often the file is looked at."""
 MAX_FILE: Final = 64 * 1024 * 1024
-RETRY_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 30.0
 
-Connecting = AbstractAsyncContextManager[KubernetesApi]
+Connecting = Callable[[], AbstractAsyncContextManager[KubernetesApi]]
 log = structlog.get_logger(__name__)
 
 
@@ -137,7 +138,11 @@ class Inventory:
         bindings = [
             one.document for kind in inventory.BINDINGS for one in self._objects.get(kind, {}).values()
         ]
-        return tags_of_account(namespace, service_account, bindings, roles)
+        tags: set[RiskyRole] = set()
+        for binding in bindings:
+            with contextlib.suppress(InvalidInput):  # one odd binding harms itself only
+                tags.update(tags_of_account(namespace, service_account, [binding], roles))
+        return tuple(sorted(tags))
 
     def risky_accounts(self) -> dict[str, tuple[RiskyRole, ...]]:
         """Return the service accounts with risky roles, as namespace/name."""
@@ -155,8 +160,21 @@ class ApiSource:
         self._held, self._connecting, self._clock = held, connecting, clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow every resource until `stop`. Raises ConfigError where it is not told whom to ask."""
-        async with self._connecting as api, asyncio.TaskGroup() as group:
+        """Follow every resource until `stop`.
+
+        Where it is not told whom to ask, it says so and looks again: a cluster enforces without it.
+        """
+        while not stop.is_set():
+            try:
+                await self._follow(stop)
+            except ConfigError as error:
+                log.error("kubernetes_unknown", error=error.message, remedy=error.remedy)  # noqa: TRY400
+                self._held.failed("connection", error)
+                await first(stop.wait(), timeout=RETRY_SECONDS)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        async with self._connecting() as api, asyncio.TaskGroup() as group:
+            self._held.failed("connection", None)
             tasks = [
                 group.create_task(
                     Reflector(api, one, self._held, self._clock).run(), name=f"watch {one.kind}"
