@@ -114,19 +114,24 @@ class Kubernetes:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return _status(401, "who are you")
-        if self.broken:
-            return _status(500, "etcd is away")
-        if path in self.forbidden:
-            return _status(403, f"{path} is forbidden")
-        if path in self.missing:
-            return _status(404, "not found")
+        if (refused := self._refusal(request)) is not None:
+            return refused
         if path == "/version":
             return web.json_response({"gitVersion": "v1.31.4"})
         if request.query.get("watch") == "true":
             return await self._watch(request, path)
         return self._list(request, path)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return _status(401, "who are you")
+        if self.broken:
+            return _status(500, "etcd is away")
+        if request.path in self.forbidden:
+            return _status(403, f"{request.path} is forbidden")
+        if request.path in self.missing:
+            return _status(404, "not found")
+        return None
 
     def _list(self, request: web.Request, path: str) -> web.Response:
         start = int(request.query.get("continue", "0"))

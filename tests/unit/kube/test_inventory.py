@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedbus.errors import ConfigError, InvalidInput, Unavailable
+from fedbus.errors import ConfigError, Forbidden, InvalidInput, Unavailable
 from fedbus.kube import client, inventory
 from fedbus.kube.inventory import RBAC, ApiSource, FileSource, Inventory
 from fedbus.runtime import Clock
@@ -184,7 +184,7 @@ async def test_a_wrong_token_is_said(tmp_path: Path) -> None:
         Kubernetes() as api,
         client.connected("kubeconfig", api.kubeconfig(tmp_path / "k", token="wrong")) as connected,
     ):
-        with pytest.raises(client.Forbidden) as refused:
+        with pytest.raises(Forbidden) as refused:
             await connected.get("/version")
     assert refused.value.code == "KUBERNETES_FORBIDDEN"
 

@@ -58,7 +58,8 @@ def serving(tmp_path: Path) -> Serving:
     async def serve(made: float = NOW, **settings: Any) -> AsyncIterator[Scene]:
         tls = RestTls(tmp_path, [SERVICE], now=made, randomness=os.urandom, server="webhook")
         decider, stop = Decider(), asyncio.Event()
-        webhook = Webhook(decider, **{"fail_open": True, "ready": lambda: True} | settings)
+        given: dict[str, Any] = {"fail_open": True, "ready": lambda: True} | settings
+        webhook = Webhook(decider, **given)
         server = WebhookServer(webhook, "127.0.0.1", 0, tls.context)
         await server.start()
         async with asyncio.TaskGroup() as group:
