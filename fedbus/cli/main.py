@@ -7,12 +7,14 @@ import typer
 
 from fedbus import __version__
 from fedbus.cli import (
+    admission,
     changes,
     cluster,
     daemon,
     demo,
     doctor,
     federation,
+    inventory,
     policy,
     profile,
     rollout,
@@ -72,6 +74,8 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(admission.app, name="admission")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(profile.app, name="profile")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)

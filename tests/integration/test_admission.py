@@ -130,7 +130,8 @@ async def test_what_was_decided_is_counted_logged_and_reported(master: Daemon, w
         ("Admission.Control.Denied", "shop", 100_001),
         ("Admission.Control.Violation", "watched", 100_002),
     }
-    assert next(one["count"] for one in audits if one["workload_image"] == "nginx") == 3
+    counts = {(one["rule"], one["workload_image"]): one["count"] for one in audits}
+    assert counts[100_001, "nginx"] == 3
 
     async def reported() -> bool:
         rows = (await master.get("/v1/fed/summary"))["clusters"]
