@@ -1,4 +1,4 @@
-"""`python -m benchmarks [latency] [apply_rate] [memory]`: measure, print a table, write results/latest.json.
+"""`python -m benchmarks [latency] [apply_rate] [memory] [decision]`: measure, print, write results.
 
 A part of the benchmarks prints only; the file is written by a whole run that went well.
 """
@@ -13,13 +13,18 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, latency, memory
+from benchmarks import apply_rate, decision, latency, memory
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
 LIMIT_SECONDS = 240.0
 """What one benchmark may take; on a quiet machine none takes half of it."""
-BENCHMARKS = {"latency": latency.measure, "apply_rate": apply_rate.measure, "memory": memory.measure}
+BENCHMARKS = {
+    "latency": latency.measure,
+    "apply_rate": apply_rate.measure,
+    "memory": memory.measure,
+    "decision": decision.measure,
+}
 
 
 async def main(chosen: list[str]) -> tuple[list[Figure], bool]:

@@ -9,6 +9,7 @@ from fedbus.cli.errors import CliError
 from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.output import rows, say, text
 from fedbus.cli.session import Session, command
+from fedbus.web.policy_reads import FED
 
 
 def register(app: typer.Typer) -> None:
@@ -21,11 +22,12 @@ async def diff(
     session: Session,
     file: policy.FileOption,
     *,
+    scope: policy.ScopeOption = FED,
     prune: policy.PruneOption = False,
     allow_empty: policy.AllowEmptyOption = False,
 ) -> None:
     """Show what `policy apply` of these documents would change, field by field; changes nothing."""
-    done = await policy.preview(session, file, prune=prune, allow_empty=allow_empty)
+    done = await policy.preview(session, file, scope=scope, prune=prune, allow_empty=allow_empty)
     session.emit(done, lambda: _previews(done.get("changes")))
 
 

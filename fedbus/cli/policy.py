@@ -1,4 +1,4 @@
-"""`fedbus policy get | apply | delete`: federated policy, as documents of {kind, op, revision, spec}."""
+"""`fedbus policy get | apply | delete`: policy, as documents of {kind, op, revision, spec}."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,18 @@ from fedbus.cli.session import Session, command
 from fedbus.errors import InvalidInput
 from fedbus.model.policy import KINDS
 from fedbus.web import yaml_documents
+from fedbus.web.policy_reads import FED, LOCAL
 
-app = typer.Typer(no_args_is_help=True, help="Federated policy.", epilog=f"Kinds: {', '.join(KINDS)}")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Policy, the federation's or with --scope local a cluster's own.",
+    epilog=f"Kinds: {', '.join(KINDS)}",
+)
+
+_PROMOTION = {
+    "admission_rule": "/v1/admission/rule/promote",
+    "network_rule": "/v1/policy/rules/promote",
+}
 
 KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Such as group or network_rule.")]
 FileOption = Annotated[
@@ -30,6 +40,9 @@ PruneOption = Annotated[
 AllowEmptyOption = Annotated[
     bool, typer.Option("--allow-empty", help="With --prune: no documents at all mean delete everything.")
 ]
+ScopeOption = Annotated[
+    str, typer.Option(help="fed: the federation's, on its master; local: the cluster's own.")
+]
 CommentOption = Annotated[str, typer.Option(help="Why; kept with the change.")]
 
 
@@ -38,7 +51,7 @@ async def get(
     session: Session,
     kind: KindArgument,
     name: Annotated[str, typer.Argument(help="One object; its id for rules.")] = "",
-    scope: Annotated[str, typer.Option(help="fed or local.")] = "fed",
+    scope: ScopeOption = FED,
     revisions: Annotated[
         bool, typer.Option("--revisions", help="With revisions, so that `apply` refuses what changed since.")
     ] = False,
@@ -64,6 +77,7 @@ async def apply(
     *,
     prune: PruneOption = False,
     allow_empty: AllowEmptyOption = False,
+    scope: ScopeOption = FED,
     comment: CommentOption = "",
     idempotency_key: Annotated[
         str, typer.Option(help="To ask again about a change of unknown outcome.")
@@ -75,23 +89,40 @@ async def apply(
     the order in which they match. With --prune the federation becomes what the files say.
     """
     if prune or _has_directory(file):
+        _only_federated(scope)
         if idempotency_key:
             remedy = "Apply it again: what has been done changes nothing then"
             raise CliError("A directory takes no --idempotency-key", remedy=remedy, code=ExitCode.USAGE)
         done = await send_tree(session, file, comment=comment, prune=prune, allow_empty=allow_empty)
     else:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-        done = await send(session, file, {"comment": comment} if comment else None, headers)
+        query = {"comment": comment} if comment else None
+        done = await send(session, file, query, headers, path=apply_path(scope))
     session.emit(done, lambda: show_changes(done))
 
 
 async def preview(
-    session: Session, files: list[str], *, prune: bool = False, allow_empty: bool = False
+    session: Session, files: list[str], *, scope: str = FED, prune: bool = False, allow_empty: bool = False
 ) -> dict[str, object]:
     """Return what applying files or directories would change."""
     if prune or _has_directory(files):
+        _only_federated(scope)
         return await send_tree(session, files, dry_run=True, prune=prune, allow_empty=allow_empty)
-    return await send(session, files, {"dry_run": "true"})
+    return await send(session, files, {"dry_run": "true"}, path=apply_path(scope))
+
+
+def apply_path(scope: str) -> str:
+    """Return where documents of a scope are sent. Raises CliError for another scope."""
+    if scope not in (FED, LOCAL):
+        raise CliError(f"There is no scope {scope!r}", remedy="Use fed or local", code=ExitCode.USAGE)
+    return f"/v1/{scope}/apply"
+
+
+def _only_federated(scope: str) -> None:
+    apply_path(scope)
+    if scope != FED:
+        message = "Directories and --prune are for federated policy"
+        raise CliError(message, remedy="Name the files", code=ExitCode.USAGE)
 
 
 def _has_directory(files: list[str]) -> bool:
@@ -121,13 +152,15 @@ async def send(
     files: list[str],
     query: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
+    *,
+    path: str = "/v1/fed/apply",
 ) -> dict[str, object]:
     """Send the documents of all files as one request; a fault names its file and the line in it."""
     stream, starts = _joined([(name, _text(name)) for name in files])
     try:
         return await session.api.call(
             "POST",
-            "/v1/fed/apply",
+            path,
             raw=stream.encode(),
             content_type="application/yaml",
             query=query,
@@ -163,7 +196,9 @@ async def delete(
     session: Session,
     kind: KindArgument,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names; ids for rules.")],
+    *,
     revision: Annotated[int | None, typer.Option(help="Only at this revision (of one object).")] = None,
+    scope: ScopeOption = FED,
     comment: CommentOption = "",
 ) -> None:
     """Delete objects as one change; what uses a deleted group goes with it."""
@@ -175,7 +210,26 @@ async def delete(
         | ({"revision": revision} if revision is not None else {})
         for name in names
     ]
-    done = await session.api.post("/v1/fed/apply", {"documents": documents, "comment": comment})
+    done = await session.api.post(apply_path(scope), {"documents": documents, "comment": comment})
+    session.emit(done, lambda: show_changes(done))
+
+
+@command(app)
+async def promote(
+    session: Session,
+    kind: KindArgument,
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="The ids of local rules.")],
+    comment: CommentOption = "",
+) -> None:
+    """Copy admission or network rules of the master's own cluster into the federation, with their groups."""
+    path = _PROMOTION.get(kind_named(kind))
+    if path is None:
+        message = f"Promoted are {' and '.join(_PROMOTION)}s, not {kind}"
+        raise CliError(message, code=ExitCode.USAGE)
+    query = {"comment": comment} if comment else None
+    done = await session.api.call(
+        "POST", path, raw=msgspec.json.encode({"request": {"ids": ids}}), query=query
+    )
     session.emit(done, lambda: show_changes(done))
 
 

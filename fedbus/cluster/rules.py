@@ -7,6 +7,7 @@ import msgspec
 
 from fedbus.model import codec
 from fedbus.model.decision import Scope
+from fedbus.model.objects import StoredObject
 from fedbus.model.policy import SINGLETON, AdmissionRule, AdmissionState, Policy, VulnerabilityProfile
 from fedbus.store.transaction import Transaction
 
@@ -58,6 +59,27 @@ class FederatedRules:
         return Rules(scope="fed", rules=tuple(rules.values()), state=state, profile=profile)
 
 
+class LocalRules:
+    """The cluster's own policy."""
+
+    def stamp(self, tx: Transaction) -> object:
+        """Return how often it was changed."""
+        return tx.local.version()
+
+    def read(self, tx: Transaction) -> Rules:
+        """Return what this cluster has of its own."""
+        rules = [codec.decode(one.payload, AdmissionRule) for one in tx.local.objects("admission_rule")]
+        return Rules(
+            scope="local",
+            rules=tuple(sorted(rules, key=lambda rule: (rule.rank, rule.id))),
+            state=_decoded(tx.local.object("admission_state", SINGLETON), AdmissionState),
+            profile=_decoded(tx.local.object("vulnerability_profile", SINGLETON), VulnerabilityProfile),
+        )
+
+
 def _single(tx: Transaction, scope: str, kind: str, of: type[P]) -> P | None:
-    held = tx.object(scope, kind, SINGLETON)
+    return _decoded(tx.object(scope, kind, SINGLETON), of)
+
+
+def _decoded(held: StoredObject | None, of: type[P]) -> P | None:
     return None if held is None or held.deleted else codec.decode(held.payload, of)

@@ -56,6 +56,7 @@ _GENERIC = versions.DebianVersion
 """For anything else: digits by value, letters by the alphabet, `~` before everything."""
 
 
+@lru_cache(maxsize=1024)
 def ecosystem_of(ecosystem: str, source: str) -> str:
     """Return the type of package, by itself or by the module's source such as `alpine:3.17.0`."""
     if ecosystem.lower() in _ECOSYSTEMS:
@@ -63,6 +64,7 @@ def ecosystem_of(ecosystem: str, source: str) -> str:
     return _DISTRIBUTIONS.get(source.lower().partition(":")[0], "")
 
 
+@lru_cache(maxsize=8192)
 def compare(ecosystem: str, one: str, other: str) -> int | None:
     """Return -1, 0 or 1 as `one` is older than, equal to or newer than `other`; None for no version."""
     first, second = _version(ecosystem, one), _version(ecosystem, other)

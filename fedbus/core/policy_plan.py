@@ -12,7 +12,7 @@ from fedbus.core import policy_input, policy_rules, rank, references, targets
 from fedbus.core.ids import free
 from fedbus.core.references import Key
 from fedbus.errors import Fault, InvalidInput
-from fedbus.model.policy import KINDS, Kind, Policy
+from fedbus.model.policy import FED, KINDS, LOCAL_KINDS, Kind, Policy, Scope
 from fedbus.model.targets import ALL, Target
 
 APPLY, DELETE = "apply", "delete"
@@ -48,7 +48,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(Protocol):
-    """The federated objects as they are now."""
+    """The objects of one scope as they are now."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose they are."""
+        ...
 
     def get(self, key: Key) -> Policy | None:
         """Return one object."""
@@ -105,12 +110,12 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     target: object = None
 
 
-def read(documents: Sequence[tuple[int, int | None, dict[str, object]]]) -> list[Wanted]:
+def read(documents: Sequence[tuple[int, int | None, dict[str, object]]], scope: Scope = FED) -> list[Wanted]:
     """Check the shape of every document (index, line, content). Raises InvalidInput with all faults."""
     wanted, faults = [], []
     for index, line, content in documents:
         try:
-            wanted.append(_read_one(index, line, content))
+            wanted.append(_read_one(index, line, content, scope))
         except InvalidInput as error:
             faults += _placed(error.faults, index, line)
     if faults:
@@ -120,7 +125,7 @@ def read(documents: Sequence[tuple[int, int | None, dict[str, object]]]) -> list
     return wanted
 
 
-def _read_one(index: int, line: int | None, content: dict[str, object]) -> Wanted:
+def _read_one(index: int, line: int | None, content: dict[str, object], scope: Scope) -> Wanted:
     try:
         document = msgspec.convert(content, _Document)
     except msgspec.ValidationError as error:
@@ -130,14 +135,16 @@ def _read_one(index: int, line: int | None, content: dict[str, object]) -> Wante
     if document.kind not in KINDS:
         policy_input.parse(document.kind, document.spec)  # raises, naming the kinds
     kind = KINDS[document.kind]
+    if scope is not FED:
+        _check_local(document)
     if document.op == DELETE:
         name = _identity(kind, document.spec)
         return Wanted(
             kind=kind.name, name=name, obj=None, revision=document.revision, document=index, line=line
         )
     target = targets.parse(document.target)
-    obj = policy_input.parse(kind.name, document.spec)
-    faults = policy_rules.faults(obj)
+    obj = policy_input.parse(kind.name, document.spec, scope=scope)
+    faults = policy_rules.faults(obj, scope)
     if faults:
         raise InvalidInput("", tuple(faults))
     return Wanted(
@@ -149,6 +156,13 @@ def _read_one(index: int, line: int | None, content: dict[str, object]) -> Wante
         line=line,
         target=target,
     )
+
+
+def _check_local(document: _Document) -> None:
+    if document.kind not in LOCAL_KINDS:
+        raise InvalidInput("", (Fault("kind", f"{document.kind} is not kept as a document in a cluster"),))
+    if document.target is not None:
+        raise InvalidInput("", (Fault("target", "target is for what the master federates"),))
 
 
 def _identity(kind: Kind, spec: dict[str, object]) -> str:
@@ -206,8 +220,8 @@ class _Numbering:
     def id(self, kind: Kind) -> int:
         if kind.name not in self._free:
             names = {int(name) for name in self._held.names(kind.name)}
-            assert kind.id_range is not None  # noqa: S101 - only ordered kinds come here
-            self._free[kind.name] = free(kind.id_range, names | self._named.get(kind.name, set()))
+            ids = self._held.scope.ids[kind.name]
+            self._free[kind.name] = free(ids, names | self._named.get(kind.name, set()))
         return next(self._free[kind.name])
 
     def rank(self, kind: Kind) -> str:

@@ -3,10 +3,9 @@
 import math
 import re
 
+_FRACTIONS = {"n": 1e9, "u": 1e6, "m": 1e3}
+"""Divisors: 700m / 1000 is what a rule writes as 0.7, 700m * 0.001 is not."""
 _UNITS = {
-    "n": 1e-9,
-    "u": 1e-6,
-    "m": 1e-3,
     "": 1.0,
     **{unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)},
     **{f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", start=1)},
@@ -21,7 +20,7 @@ def quantity(value: object) -> float | None:
         return None
     text = str(value)
     found = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
-    if found is None or found[2] not in _UNITS:
+    if found is None or (found[2] not in _UNITS and found[2] not in _FRACTIONS):
         return None
-    number = float(found[1]) * _UNITS[found[2]]
+    number = float(found[1]) * _UNITS.get(found[2], 1.0) / _FRACTIONS.get(found[2], 1.0)
     return number if number >= 0 and math.isfinite(number) else None

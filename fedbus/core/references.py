@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
-from fedbus.core.policy_rules.checks import PREFIX, RESERVED_GROUPS, wrong
+from fedbus.core.policy_rules.checks import wrong
+from fedbus.core.policy_rules.network import HOST, INGRESS, LOCAL_ENDS
 from fedbus.errors import Fault
 from fedbus.model.policy import (
     DlpGroup,
@@ -15,13 +16,14 @@ from fedbus.model.policy import (
     WafGroup,
     kind_of,
 )
+from fedbus.model.policy.scope import FED, scope_of
 from fedbus.model.targets import ALL, Target
 
 Key = tuple[str, str]
 """Kind and name of an object."""
 Objects = Mapping[Key, Policy]
 
-_CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
+CARRIED = ("process_profile", "file_profile", "dlp_group", "waf_group")
 """Kinds that a group carries, named like it; they need workloads, which addresses do not have."""
 
 NEEDED = frozenset({"webhook", "dlp_sensor", "waf_sensor"})
@@ -29,10 +31,10 @@ NEEDED = frozenset({"webhook", "dlp_sensor", "waf_sensor"})
 
 
 def references(obj: Policy) -> frozenset[Key]:
-    """Return the federated objects that `obj` needs.
+    """Return the objects of its own scope that `obj` needs.
 
     The reserved groups exist in every cluster and are never needed; nor are `external`, `nodes`,
-    `containers` and the empty name, which are no federated groups.
+    `containers`, hosts and the empty name, which are no groups that somebody made.
     """
     return frozenset(key for _, key in _links(obj))
 
@@ -91,10 +93,15 @@ def _name(obj: Policy) -> str:
 
 
 def _links(obj: Policy) -> Iterator[tuple[str, Key]]:
-    """Yield the field and the target of every link that leads to a federated object."""
+    """Yield the field and the target of every link that leads to an object that somebody made."""
+    scope = scope_of(obj.cfg_type)
     for field, kind, name in _mentions(obj):
-        if name.startswith(PREFIX) and name not in RESERVED_GROUPS:
+        if scope.owns(name) and name not in scope.reserved and not _is_no_object(name):
             yield field, (kind, name)
+
+
+def _is_no_object(name: str) -> bool:
+    return name in ("", INGRESS) or name in LOCAL_ENDS or name.startswith(HOST)
 
 
 def _mentions(obj: Policy) -> Iterator[tuple[str, str, str]]:
@@ -120,11 +127,12 @@ def _dangling(objects: Objects, obj: Policy) -> Iterator[Fault]:
     for field, key in _links(obj):
         target = objects.get(key)
         if target is None:
-            yield wrong(field, f"names {_called(*key)}, which does not exist in the federation")
-        elif kind in _CARRIED and isinstance(target, Group) and target.kind == "address":
+            where = "in the federation" if scope_of(obj.cfg_type) is FED else "here"
+            yield wrong(field, f"names {_called(*key)}, which does not exist {where}")
+        elif kind in CARRIED and isinstance(target, Group) and target.kind == "address":
             yield wrong(field, f"names {_called(*key)}, which holds addresses and no containers")
     if isinstance(obj, Group) and obj.kind == "address":
-        for carried in _CARRIED:
+        for carried in CARRIED:
             if (carried, obj.name) in objects:
                 yield wrong("criteria", f"must select workloads: {_called(carried, obj.name)} is for them")
 

@@ -1,28 +1,32 @@
 """The master's REST handlers: thin, one use case each."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
+from fedbus.cluster import local_api, policy_api
+from fedbus.cluster.local_policies import HeldLocal
+from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
+from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.core.policy_edits.promotion import promote
+from fedbus.core.writes import Committed
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
-from fedbus.master import metrics, policies, policy_api
-from fedbus.master.asking import IDEMPOTENCY_KEY, actor, asked
-from fedbus.master.changes import Committed
+from fedbus.master import metrics, policies
 from fedbus.master.configuration import Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
 from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback
-from fedbus.master.policy_described import DRY_RUN, DryRun
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
 from fedbus.model.federation import RestInfo, Summary
+from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
+from fedbus.web.asking import IDEMPOTENCY_KEY, actor, asked
 from fedbus.web.auth import Authenticator
 from fedbus.web.openapi import Parameter, described
 
@@ -64,21 +68,16 @@ class DeployBody(msgspec.Struct):
     force: bool = False
 
 
-class PolicyDocument(msgspec.Struct):
-    """One document of a change; `spec` is an object of the kind, or names the one to delete."""
+class RuleIds(msgspec.Struct):
+    """Which rules."""
 
-    kind: str
-    spec: dict[str, object]
-    op: Literal["apply", "delete"] = "apply"
-    revision: int | None = None
-    target: dict[str, object] | None = None
+    ids: list[int]
 
 
-class DocumentsBody(msgspec.Struct):
-    """Many documents, one change; or a stream of them as YAML."""
+class PromotedRules(msgspec.Struct):
+    """NeuVector's request to promote rules."""
 
-    documents: list[PolicyDocument]
-    comment: str = ""
+    request: RuleIds
 
 
 class RollbackBody(Rollback, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +121,9 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    app.add_routes(policy_reads.routes(MasterPolicy(master.database)))
-    app.add_routes(policy_api.routes(lambda: master.federation().policies))
+    app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database)))
+    app.add_routes(policy_api.routes(handlers.writer))
+    app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus master")])
@@ -158,6 +158,8 @@ class Handlers:
             web.post("/v1/fed/rollout/{id}/abort", self.abort_rollout),
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
+            web.post("/v1/admission/rule/promote", self.promote_rules("admission_rule")),
+            web.post("/v1/policy/rules/promote", self.promote_rules("network_rule")),
             web.get("/v1/fed/history", self.history),
             web.post("/v1/fed/rollback", self.roll_back),
             web.get("/v1/fed/summary", self.summary),
@@ -166,6 +168,10 @@ class Handlers:
     @property
     def _fed(self) -> ActiveFederation:
         return self._master.federation()
+
+    def writer(self, scope: Scope) -> policy_api.PolicyWriter:
+        """Return who writes the policy of a scope. Raises as `Master.federation`."""
+        return self._master.local if scope is LOCAL else self._fed.policies
 
     async def check_store(self) -> None:
         """Commit something. Raises Unavailable."""
@@ -377,6 +383,20 @@ class Handlers:
         if request.query.get("dry_run") == "true":
             return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
         return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
+
+    def promote_rules(self, kind: str) -> Handler:
+        """Return what copies rules of this cluster's own into the federation."""
+
+        @writes(
+            f"Promote local {kind}s to federated ones, with the groups they use", kind, body=PromotedRules
+        )
+        async def handle(request: web.Request) -> web.Response:
+            ids = (await respond.body(request, PromotedRules)).request.ids
+            policies = self._fed.policies
+            decision = await self._master.database.read(lambda tx: promote(kind, ids, HeldLocal(tx)))
+            return await policy_api.Writing(request, kind, FED, policies).answer(decision)
+
+        return handle
 
     @described(query=_OF_ONE, tag="policy")
     async def history(self, request: web.Request) -> web.Response:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fedbus.core.difference import Difference
+from fedbus.core.writes import Request
 from fedbus.model import codec, subjects
 from fedbus.store.transaction import Transaction
 
@@ -36,38 +36,7 @@ def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:
     )
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for a write and why, both kept in its events, and how to know the request again.
-
-    With an idempotency `key` the same request (`digest`) gets the same answer for a day.
-    """
-
-    actor: str = ""
-    comment: str = ""
-    key: str = ""
-    digest: str = ""
-
-
 BY_MASTER = Request(actor="master")
-
-
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one change."""
-
-    kind: str
-    name: str
-    op: str
-    revision: int
-    document: int | None = None
-
-
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """An acknowledged changeset; `version` is the federation's after it."""
-
-    changeset: str
-    epoch: int
-    version: int
-    changes: list[Changed]
 
 
 Plan = Callable[[Transaction], Sequence[Change]]
@@ -82,14 +51,3 @@ class Derived(msgspec.Struct, frozen=True):
 
 Derive = Callable[[Transaction, Sequence[Change]], Derived]
 """Says what must be written with some changes, in the same changeset; may refuse them."""
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What one change would do: the fields that would differ."""
-
-    kind: str
-    name: str
-    op: str
-    revision: int
-    document: int | None
-    diff: list[Difference]

@@ -6,10 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from fedbus.config import MAX_JWT_DAYS, MasterSettings
+from fedbus.core.writes import Request
 from fedbus.errors import Conflict
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
-from fedbus.master.changes import Change, Request, record
+from fedbus.master.changes import Change, record
 from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
 from fedbus.store.transaction import Transaction

@@ -11,8 +11,9 @@ import msgspec
 from fedbus.bus import publisher
 from fedbus.core.difference import difference
 from fedbus.core.targets import as_document
+from fedbus.core.writes import Changed, Committed, Preview, Request
 from fedbus.errors import Conflict, InvalidInput
-from fedbus.master.changes import Change, Changed, Committed, Preview, Request
+from fedbus.master.changes import Change
 from fedbus.model import codec, events, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer

@@ -15,11 +15,12 @@ from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.config import MasterSettings
+from fedbus.core.writes import Committed
 from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
 from fedbus.master.audit import Audit
-from fedbus.master.changes import Committed, record
+from fedbus.master.changes import record
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
 from fedbus.master.dialogue import Dialogue

@@ -14,8 +14,9 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
+from fedbus.core.writes import Committed, Preview, Request
 from fedbus.errors import InvalidInput, Unavailable
-from fedbus.master.changes import BY_MASTER, Change, Committed, Derive, Derived, Plan, Preview, Request
+from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
 from fedbus.master.drafting import Draft, Drafter, preview
 from fedbus.model import codec, targets
 from fedbus.model.events import Event

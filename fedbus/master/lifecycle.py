@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.cluster.rules import FederatedRules
+from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable, only
@@ -37,7 +38,10 @@ class Master:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
-        self.cluster = OwnCluster(settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]))
+        self.cluster = OwnCluster(
+            settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]), LocalRules()
+        )
+        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.active: ActiveFederation | None = None
         self._error: FedbusError | None = None
         self._changing = asyncio.Lock()

@@ -1,6 +1,6 @@
 """Policy changes: documents or an edit in, one changeset out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
@@ -9,13 +9,15 @@ from fedbus.core import policy_edits, policy_plan, targets
 from fedbus.core.difference import Difference, difference
 from fedbus.core.policy_edits import Decision
 from fedbus.core.references import Key
+from fedbus.core.writes import Committed, Condition, Preview, Request
 from fedbus.errors import Conflict, NotFound
-from fedbus.master.changes import Change, Committed, Plan, Preview, Request
+from fedbus.master import readings
+from fedbus.master.changes import Change, Plan
 from fedbus.master.homes import as_it_was, changes, told, undone
 from fedbus.master.ledger import Ledger
 from fedbus.master.placing import Records
 from fedbus.model import codec, subjects
-from fedbus.model.policy import KINDS, Policy
+from fedbus.model.policy import FED, KINDS, Policy
 from fedbus.model.targets import ALL, Target, source_kind
 from fedbus.store.history import Revision
 from fedbus.store.transaction import Transaction
@@ -31,10 +33,6 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
-Check = Callable[[Transaction], None]
-"""What must hold before anything is planned; raises otherwise."""
-
-
 class _Ranked(msgspec.Struct):
     id: int = 0
     rank: str = ""
@@ -45,6 +43,8 @@ class HeldPolicy:
 
     Those for all and the targeted ones; a rollout's are not, but their names are taken.
     """
+
+    scope = FED
 
     def __init__(self, tx: Transaction) -> None:
         self._tx, self._records = tx, Records(tx)
@@ -149,18 +149,18 @@ class Policies:
         """Return one federated object, None if there is none."""
         return await self._ledger.database.read(lambda tx: HeldPolicy(tx).get((kind, name)))
 
-    async def edit(self, decision: Decision, request: Request, check: Check = lambda _: None) -> Committed:
+    async def edit(self, decision: Decision, request: Request, condition: Condition) -> Committed:
         """Apply what a request in NeuVector's form decides, as one changeset.
 
-        `check` is asked first, in the same transaction. Raises what both raise, and as `apply`.
+        The condition is looked at first, in the same transaction. Raises what both raise, and as `apply`.
         """
         if (answered := await self._ledger.answered(request)) is not None:
             return answered
-        return await self._ledger.commit(_edit(decision, check), request)
+        return await self._ledger.commit(_edit(decision, condition), request)
 
-    async def preview_edit(self, decision: Decision, check: Check = lambda _: None) -> list[Preview]:
+    async def preview_edit(self, decision: Decision, condition: Condition) -> list[Preview]:
         """Return what `edit` would change, and change nothing. Raises what `edit` would."""
-        return await self._ledger.preview(_edit(decision, check))
+        return await self._ledger.preview(_edit(decision, condition))
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -217,9 +217,10 @@ def _plan(wanted: Sequence[policy_plan.Wanted]) -> Plan:
     return lambda tx: changes(tx, policy_plan.plan(HeldPolicy(tx), wanted))
 
 
-def _edit(decision: Decision, check: Check) -> Plan:
+def _edit(decision: Decision, condition: Condition) -> Plan:
     def plan(tx: Transaction) -> list[Change]:
-        check(tx)
+        key = (condition.kind, condition.name)
+        condition.require(lambda: readings.one(tx, key), lambda: readings.every(tx, condition.kind))
         return changes(tx, policy_edits.planned(HeldPolicy(tx), decision))
 
     return plan

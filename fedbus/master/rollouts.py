@@ -15,10 +15,11 @@ import structlog
 from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.core import policy_plan, rollout, targets
 from fedbus.core.rollout import Health, Step, View
+from fedbus.core.writes import Committed, Request
 from fedbus.errors import Conflict, Fault, InvalidInput, NotFound
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
-from fedbus.master.changes import BY_MASTER, Change, Committed, Request, record
+from fedbus.master.changes import BY_MASTER, Change, record
 from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import Ledger
 from fedbus.master.placing import Records, complete

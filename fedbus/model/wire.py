@@ -41,9 +41,10 @@ class AdmissionStateEnvelope(msgspec.Struct, frozen=True):
 
 
 class SystemConfigEnvelope(msgspec.Struct, frozen=True):
-    """The envelope of a change to the system's configuration; only the federated part is ours."""
+    """The envelope of a change to the system's configuration, the federation's or the cluster's own."""
 
-    fed_config: Raw
+    fed_config: Raw | None = None
+    config: Raw | None = None
 
 
 class RuleMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

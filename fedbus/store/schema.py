@@ -49,6 +49,13 @@ MIGRATIONS = (
     CREATE INDEX objects_counted ON objects (scope, kind, name)
       WHERE NOT deleted AND category <> 'control';
     """,
+    # The cluster's own policy: never on the bus, and not in a scope, so that no purge takes it.
+    """
+    CREATE TABLE local_objects (
+      kind TEXT NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL, version INTEGER NOT NULL,
+      changed_at TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (kind, name)
+    );
+    """,
     # What admission did here: no policy, so no purge takes it.
     """
     CREATE TABLE admission_counts (

@@ -14,6 +14,7 @@ from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
 from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
+from fedbus.store.local import LocalObjects
 
 _STAMP = "SELECT epoch, revision, digest, deleted, seq FROM objects WHERE scope=? AND kind=? AND name=?"
 _PUT = (
@@ -148,6 +149,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.history = History(connection)
+        self.local = LocalObjects(connection)
         self.admission = AdmissionLog(connection)
 
     # positions and digests

@@ -4,13 +4,16 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
+from fedbus.cluster import local_api, policy_api
+from fedbus.cluster.policy_reader import PolicyReaders
 from fedbus.core import connectivity
 from fedbus.core.summary import LinkState
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
 from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
+from fedbus.model.policy import LOCAL, Scope
 from fedbus.store.federated import FederatedPolicy
-from fedbus.web import health, openapi, policy_reads, policy_refusals, respond
+from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
 from fedbus.web.auth import Authenticator
@@ -50,8 +53,9 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(policy))
-    app.add_routes(policy_refusals.routes())
+    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
+    app.add_routes(policy_api.routes(handlers.writer))
+    app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])
@@ -80,6 +84,12 @@ class Handlers:
         """Return NeuVector's word for what this cluster is."""
         membership = self._worker.membership
         return "joint" if membership is not None and membership.joined else ""
+
+    def writer(self, scope: Scope) -> policy_api.PolicyWriter:
+        """Return who writes the policy of a scope. Raises Forbidden for the federation's."""
+        if scope is not LOCAL:
+            raise _read_only()
+        return self._worker.local
 
     async def check_store(self) -> None:
         """Commit something. Raises Unavailable."""
@@ -165,11 +175,15 @@ class Handlers:
     @hidden
     async def refuse_apply(self, _request: web.Request) -> web.Response:
         """Refuse: federated policy is written on the master."""
-        raise Forbidden(
-            "federated policy is read-only in a managed cluster",
-            code="FEDERATED_READ_ONLY",
-            remedy="change it on the master",
-        )
+        raise _read_only()
+
+
+def _read_only() -> Forbidden:
+    return Forbidden(
+        "federated policy is read-only in a managed cluster",
+        code="FEDERATED_READ_ONLY",
+        remedy="change it on the master",
+    )
 
 
 async def own_row(worker: Worker) -> SummaryRow:

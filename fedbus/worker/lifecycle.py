@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.cluster.rules import FederatedRules
+from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -47,7 +48,8 @@ class Worker:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
-        self.cluster = OwnCluster(settings, database, clock, FederatedRules(_own_first))
+        self.cluster = OwnCluster(settings, database, clock, FederatedRules(_own_first), LocalRules())
+        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None

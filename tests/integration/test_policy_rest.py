@@ -205,9 +205,11 @@ async def test_admission_rules_are_made_under_a_new_id_and_changed_by_it(scene: 
 
 
 async def test_the_admission_state_is_set_and_then_changed_in_parts(scene: Scene) -> None:
-    assert (await refused(scene, "PATCH", "/v1/admission/state", {"state": {"mode": "protect"}}))[0] == 422
-    await write(scene, "PATCH", "/v1/admission/state", {"state": {"enable": True, "cfg_type": ""}})
-    await write(scene, "PATCH", "/v1/admission/state", {"state": {"mode": "protect"}})
+    assert (await refused(scene, "PATCH", "/v1/admission/state?scope=fed", {"state": {"mode": "protect"}}))[
+        0
+    ] == 422
+    await write(scene, "PATCH", "/v1/admission/state?scope=fed", {"state": {"enable": True, "cfg_type": ""}})
+    await write(scene, "PATCH", "/v1/admission/state?scope=fed", {"state": {"mode": "protect"}})
 
     found = (await scene.worker.get("/v1/admission/state"))["state"]
     assert (found["enable"], found["mode"]) == (True, "protect")
@@ -335,21 +337,23 @@ async def test_webhooks_are_part_of_the_system_configuration(scene: Scene) -> No
 
 
 async def test_accepted_vulnerabilities_are_added_set_and_taken_out_under_their_ids(scene: Scene) -> None:
-    profile = "/v1/vulnerability/profile/default"
+    profile, fed = "/v1/vulnerability/profile/default", "?scope=fed"
     entries = [{"id": 0, "name": "CVE-2024-1", "comment": "", "days": 0, "domains": None, "images": None}]
-    await write(scene, "PATCH", profile, {"config": {"name": "default", "entries": entries}})
-    added = await write(scene, "POST", f"{profile}/entry", {"config": {"name": "CVE-2024-2"}})
+    await write(scene, "PATCH", profile + fed, {"config": {"name": "default", "entries": entries}})
+    added = await write(scene, "POST", f"{profile}/entry{fed}", {"config": {"name": "CVE-2024-2"}})
     number = added["config"]["id"]
 
-    await write(scene, "PATCH", f"{profile}/entry/{number}", {"config": {"id": number, "name": "CVE-2024-3"}})
+    await write(
+        scene, "PATCH", f"{profile}/entry/{number}{fed}", {"config": {"id": number, "name": "CVE-2024-3"}}
+    )
     found = (await scene.worker.get(profile))["profile"]["entries"]
     assert [one["name"] for one in found] == ["CVE-2024-1", "CVE-2024-3"]
     assert len({one["id"] for one in found}) == 2
 
-    await write(scene, "DELETE", f"{profile}/entry/{number}")
+    await write(scene, "DELETE", f"{profile}/entry/{number}{fed}")
     assert len((await scene.worker.get(profile))["profile"]["entries"]) == 1
-    assert (await refused(scene, "DELETE", f"{profile}/entry/{number}"))[0] == 404
-    assert (await refused(scene, "PATCH", "/v1/vulnerability/profile/x", {"config": {}}))[0] == 404
+    assert (await refused(scene, "DELETE", f"{profile}/entry/{number}{fed}"))[0] == 404
+    assert (await refused(scene, "PATCH", f"/v1/vulnerability/profile/x{fed}", {"config": {}}))[0] == 404
 
 
 async def test_a_registry_is_made_changed_and_deleted(scene: Scene) -> None:
@@ -454,7 +458,7 @@ WRITES: list[tuple[str, str, Any]] = [
     ("POST", "/v1/group", {"config": group("idem")["spec"]}),
     ("PATCH", "/v1/policy/rule?scope=fed", {"insert": {"rules": [rule(comment="idem")]}}),
     ("POST", "/v1/admission/rule", {"config": admission(comment="idem")}),
-    ("POST", "/v1/vulnerability/profile/default/entry", {"config": {"name": "CVE-1-idem"}}),
+    ("POST", "/v1/vulnerability/profile/default/entry?scope=fed", {"config": {"name": "CVE-1-idem"}}),
 ]
 
 
@@ -482,8 +486,19 @@ REFUSED: dict[str, tuple[str, str, Any, str]] = {
     "no config": ("POST", "/v1/group", {}, INVALID),
     "a config that is a list": ("POST", "/v1/group", {"config": []}, INVALID),
     "local scope": ("POST", "/v1/group?scope=local", {"config": {}}, INVALID),
-    "a local list": ("PATCH", "/v1/policy/rule", {"rules": []}, "SCOPE_UNSUPPORTED"),
-    "delete all without scope": ("DELETE", "/v1/policy/rule", None, "SCOPE_UNSUPPORTED"),
+    "another scope": ("PATCH", "/v1/policy/rule?scope=mine", {"rules": []}, INVALID),
+    "a federated name as local": (
+        "DELETE",
+        "/v1/group/fed.web?scope=local",
+        None,
+        "SCOPE_WRONG",
+    ),
+    "a local registry as policy": (
+        "POST",
+        "/v1/scan/registry",
+        {"config": {"name": "x"}},
+        "SCOPE_UNSUPPORTED",
+    ),
     "two things at once": (
         "PATCH",
         "/v1/policy/rule?scope=fed",
@@ -552,6 +567,7 @@ STATUS = {
     "OBJECT_EXISTS": 409,
     "INVALID_INPUT": 422,
     "SCOPE_UNSUPPORTED": 422,
+    "SCOPE_WRONG": 422,
 }
 
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import msgspec
 
+from fedbus.core.admission.accepted import Accepted
+from fedbus.core.admission.facts import ScanFacts, Subject
 from fedbus.core.admission.policy import Policy
+from fedbus.core.image_reference import image_reference
 from fedbus.core.workload import workload_of
 from fedbus.model.decision import Decision
 from fedbus.model.policy.admission import AdmissionRule, AdmissionState
@@ -86,3 +89,19 @@ def decide(
     assert not policy.unusable, policy.unusable
     held = tuple(reports)
     return policy.decide(workload, {one.image.text: held for one in workload.containers}, NOW)
+
+
+def subject(
+    manifest: Mapping[str, Any] | Workload | None = None,
+    scan: Report | None = None,
+    *,
+    accepted: Sequence[VulnerabilityEntry] = (),
+    **fields: Any,
+) -> Subject:
+    """Return the first container of a workload under a scan; `fields` change the workload."""
+    workload = manifest if isinstance(manifest, Workload) else workload_of(manifest or pod())
+    workload = msgspec.structs.replace(workload, **fields)
+    container = workload.containers[0] if workload.containers else None
+    image = image_reference("nginx") if container is None else container.image
+    facts = None if scan is None else ScanFacts(scan, Accepted(accepted).of(workload.namespace, image), NOW)
+    return Subject(workload, container, facts)

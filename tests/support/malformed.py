@@ -87,7 +87,11 @@ BODIES: dict[str, tuple[str, str, Any]] = {
         "/v1/admission/rule",
         {"config": {"id": 100001, "comment": "x", "disable": True}},
     ),
-    "admission state": ("PATCH", "/v1/admission/state", {"state": {"enable": True, "mode": "protect"}}),
+    "admission state": (
+        "PATCH",
+        "/v1/admission/state?scope=fed",
+        {"state": {"enable": True, "mode": "protect"}},
+    ),
     "response": (
         "PATCH",
         "/v1/response/rule?scope=fed",
@@ -169,7 +173,7 @@ BODIES: dict[str, tuple[str, str, Any]] = {
     ),
     "vulnerabilities": (
         "PATCH",
-        "/v1/vulnerability/profile/default",
+        "/v1/vulnerability/profile/default?scope=fed",
         {
             "config": {
                 "name": "default",
@@ -179,7 +183,7 @@ BODIES: dict[str, tuple[str, str, Any]] = {
     ),
     "vulnerability": (
         "POST",
-        "/v1/vulnerability/profile/default/entry",
+        "/v1/vulnerability/profile/default/entry?scope=fed",
         {"config": {"name": "_RecentVuln", "days": 3}},
     ),
     "registry": (

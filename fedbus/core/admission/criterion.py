@@ -69,6 +69,18 @@ def on_set(
     return _simple(source, lambda s: known(s) and operator(patterns, texts(s)), texts, cost)
 
 
+def on_text(
+    source: AdmissionCriterion, text: Callable[[Subject], str], known: Callable[[Subject], bool] | None = None
+) -> Criterion:
+    """Return a criterion on one text; where it is not `known` it is not met."""
+    if source.op not in ("containsAny", "notContainsAny") or known is not None:
+        return on_set(source, lambda s: (text(s),), known=known or (lambda _: True))
+    has = Patterns(items(source.value)).has
+    if source.op == "containsAny":
+        return Criterion(source, source.name, lambda s: has(text(s)), text)
+    return Criterion(source, source.name, lambda s: not has(text(s)), text, positive=False)
+
+
 def _simple(
     source: AdmissionCriterion,
     holds: Holds,

@@ -64,7 +64,7 @@ def _kind(variable: EnvVar) -> str:
     if not variable.literal or not variable.value:
         return ""
     text = f"{variable.name} = {variable.value[:_LONGEST]}".encode(errors="replace").decode()
-    hits = sorted(_ALL.Match(text))
+    hits = sorted(_ALL.Match(text) or ())
     if hits == [_BY_NAME] and _REFERENCE.search(text):
         return ""
     return _KNOWN[hits[0]][0] if hits else ""

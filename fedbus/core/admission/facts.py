@@ -1,6 +1,7 @@
 """What criteria look at: one container of a workload, and one scan of its image, counted once."""
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -20,10 +21,13 @@ _BUCKETS = frozenset({"Critical", "High", "Medium"})
 """The severities that have a bucket of their own; all others are low."""
 
 
+Pair = tuple[str, str]
+"""A vulnerability and the package that has it, by name."""
+
+
 class Hit(msgspec.Struct, frozen=True):
     """One vulnerability of one package, however many entries of the report name it."""
 
-    name: str
     published: float
     fixed: bool
     score: float
@@ -31,7 +35,6 @@ class Hit(msgspec.Struct, frozen=True):
     def with_another(self, other: "Hit") -> "Hit":
         """Return both entries as one: fixed if either is, the higher score, the earlier date."""
         return Hit(
-            self.name,
             min(self.published, other.published),
             self.fixed or other.fixed,
             max(self.score, other.score),
@@ -46,6 +49,7 @@ class ScanFacts:
         self._accepted = accepted
         self._now = now
         self._dates: dict[tuple[tuple[str, ...], bool], list[float]] = {}
+        self._merges: dict[tuple[str, ...], Collection[Hit]] = {}
 
     @cached_property
     def used(self) -> ScanUsed:
@@ -73,23 +77,29 @@ class ScanFacts:
         return frozenset(one.name.upper() for one in self.vulnerabilities)
 
     @cached_property
-    def _hits(self) -> Mapping[str, Mapping[str, Hit]]:
-        buckets: dict[str, dict[str, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
+    def _hits(self) -> Mapping[str, Mapping[Pair, Hit]]:
+        buckets: dict[str, dict[Pair, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
+        undated = self._now - UNDATED_DAYS * DAY
         for one in self.vulnerabilities:
             bucket = buckets[one.severity if one.severity in _BUCKETS else LOW]
-            published = one.published_timestamp or self._now - UNDATED_DAYS * DAY
-            hit = Hit(one.name, published, bool(one.fixed_version), max(one.score, one.score_v3))
-            key = f"{one.name}::{one.package_name}"
+            score = max(one.score_v3, one.score)
+            hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
+            key = (one.name, one.package_name)
             bucket[key] = hit.with_another(bucket[key]) if key in bucket else hit
         return buckets
 
-    def _merged(self, severities: Sequence[str]) -> Collection[Hit]:
-        if len(severities) == 1:
-            return self._hits[severities[0]].values()
-        merged: dict[str, Hit] = {}
-        for severity in severities:
-            merged |= self._hits[severity]
-        return merged.values()
+    def _merged(self, severities: tuple[str, ...]) -> Collection[Hit]:
+        merged = self._merges.get(severities)
+        if merged is None:
+            by_key: dict[Pair, Hit] = {}
+            for severity in severities:
+                by_key |= self._hits[severity]
+            merged = self._merges[severities] = by_key.values()
+        return merged
+
+    @cached_property
+    def _fixed(self) -> Counter[str]:
+        return Counter(one.severity for one in self.vulnerabilities if one.fixed_version)
 
     def count(self, severities: tuple[str, ...]) -> int:
         """Count vulnerabilities of those severities: a pair of vulnerability and package counts once."""
@@ -97,7 +107,7 @@ class ScanFacts:
 
     def count_with_fix(self, severities: tuple[str, ...]) -> int:
         """Count entries of those severities that have a fix; what stands twice counts twice."""
-        return sum(1 for one in self.vulnerabilities if one.fixed_version and one.severity in severities)
+        return sum(self._fixed[severity] for severity in severities)
 
     def count_older(self, severities: tuple[str, ...], days: float, with_fix: bool) -> int:
         """Count pairs that were published `days` ago or earlier, on request only those with a fix."""

@@ -1,8 +1,6 @@
 """Criteria on what an image is called: by repository, tag and registry."""
 
-from collections.abc import Sequence
-
-from fedbus.core.admission.criterion import Criterion, Unusable, on_set
+from fedbus.core.admission.criterion import Criterion, Unusable, on_text
 from fedbus.core.admission.facts import Subject
 from fedbus.core.admission.patterns import NEGATIVE, Match, wildcard
 from fedbus.core.image_reference import LIBRARY, host_of, is_host
@@ -15,12 +13,15 @@ def image(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on the image's name; each value says how much of the name it is about."""
     if source.op not in ("containsAny", "notContainsAny"):
         raise Unusable(f"image has no operator {source.op!r}")
-    values = [_Value(item) for item in items(source.value)]
+    matches = [_Value(item).matches for item in items(source.value)]
     asked = source.op == "containsAny"
 
     def holds(subject: Subject) -> bool:
         reference = subject.container.image
-        return any(value.matches(reference) for value in values) == asked
+        for match in matches:
+            if match(reference):
+                return asked
+        return not asked
 
     return Criterion(
         source, source.name, holds, lambda s: s.container.image.text, positive=source.op not in NEGATIVE
@@ -28,7 +29,10 @@ def image(source: AdmissionCriterion) -> Criterion:
 
 
 class _Value:
-    """A value of the criterion: it names a registry or not, and a tag (or digest) or not."""
+    """A value of the criterion: it names a registry or not, and a tag or digest or not.
+
+    What Docker Hub keeps under `library/` may be called without that.
+    """
 
     def __init__(self, text: str) -> None:
         rest = text.removeprefix("https://").removeprefix("http://")
@@ -50,20 +54,15 @@ class _Value:
             return False
         if self._registry is not None and not self._registry(image.registry):
             return False
-        return any(map(self._repository, _repositories(image)))
-
-
-def _repositories(image: ImageReference) -> Sequence[str]:
-    """Return what a repository may be called: Docker Hub's own also without `library/`."""
-    name = image.repository
-    if image.registry == DOCKER_HUB and name.startswith(LIBRARY):
-        return (name, name.removeprefix(LIBRARY))
-    return (name,)
+        if self._repository(image.repository):
+            return True
+        official = image.registry == DOCKER_HUB and image.repository.startswith(LIBRARY)
+        return official and self._repository(image.repository.removeprefix(LIBRARY))
 
 
 def registry(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on where the image lies: hosts or addresses; Docker Hub's names are one."""
     values = ",".join(host_of(item) for item in items(source.value))
     plain = AdmissionCriterion(name=source.name, op=source.op, value=values)
-    asked = on_set(plain, lambda s: (s.container.image.registry,))
+    asked = on_text(plain, lambda s: s.container.image.registry)
     return Criterion(source, source.name, asked.holds, asked.observed, asked.cost, asked.positive)

@@ -52,8 +52,9 @@ def modules(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on the modules of the image."""
     wants = [_read(item) for item in items(source.value)]
 
-    def hits(scan: ScanFacts, want: _Item) -> list[Module]:
-        return [module for module in scan.modules.get(want.name, ()) if want.fits(module)]
+    def hits(scan: ScanFacts, want: _Item) -> bool:
+        found = scan.modules.get(want.name)
+        return found is not None and any(map(want.fits, found))
 
     operators: dict[str, Callable[[ScanFacts], bool]] = {
         "containsAll": lambda scan: bool(scan.modules) and all(hits(scan, want) for want in wants),
@@ -73,9 +74,10 @@ def modules(source: AdmissionCriterion) -> Criterion:
             return _named(list(_others(scan, wants)))
         return _named([module for want in wants for module in scan.modules.get(want.name, ())])
 
-    return Criterion(
-        source, source.name, lambda s: s.per_scan(operator), observed, DEAR, source.op not in NEGATIVE
-    )
+    def holds(subject: Subject) -> bool | None:
+        return None if subject.scan is None else operator(subject.scan)
+
+    return Criterion(source, source.name, holds, observed, DEAR, source.op not in NEGATIVE)
 
 
 def _others(scan: ScanFacts, wants: Sequence[_Item]) -> Iterator[Module]:

@@ -74,26 +74,23 @@ class Patterns:
         values = list(values)
         self._literal = frozenset(value for value in values if _WILDCARDS.isdisjoint(value))
         self._wild = tuple(wildcard(value) for value in values if value not in self._literal)
-        self._each = tuple(wildcard(value) for value in values)
 
     def has(self, text: str) -> bool:
         """Tell whether any value matches."""
-        return text in self._literal or any(match(text) for match in self._wild)
+        return text in self._literal or (bool(self._wild) and any(match(text) for match in self._wild))
+
+    def any_found(self, texts: Collection[str]) -> bool:
+        """Tell whether any value matches any text."""
+        if not self._literal.isdisjoint(texts):
+            return True
+        return bool(self._wild) and any(match(text) for match in self._wild for text in texts)
 
     def all_found(self, texts: Collection[str]) -> bool:
         """Tell whether every value matches some text."""
-        return all(any(match(text) for text in texts) for match in self._each)
+        return self._literal.issubset(texts) and all(any(map(match, texts)) for match in self._wild)
 
 
 SetOperator = Callable[[Patterns, Collection[str]], bool]
-
-
-def _contains_all(patterns: Patterns, texts: Collection[str]) -> bool:
-    return bool(texts) and patterns.all_found(texts)
-
-
-def _contains_any(patterns: Patterns, texts: Collection[str]) -> bool:
-    return any(patterns.has(text) for text in texts)
 
 
 def _contains_other_than(patterns: Patterns, texts: Collection[str]) -> bool:
@@ -101,9 +98,9 @@ def _contains_other_than(patterns: Patterns, texts: Collection[str]) -> bool:
 
 
 SET_OPERATORS: Mapping[str, SetOperator] = {
-    "containsAll": _contains_all,
-    "containsAny": _contains_any,
-    "notContainsAny": lambda patterns, texts: not _contains_any(patterns, texts),
+    "containsAll": lambda patterns, texts: bool(texts) and patterns.all_found(texts),
+    "containsAny": Patterns.any_found,
+    "notContainsAny": lambda patterns, texts: not patterns.any_found(texts),
     "containsOtherThan": _contains_other_than,
 }
 """What a comma list asks of a set; of the empty set only `notContainsAny` holds."""

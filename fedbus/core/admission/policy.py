@@ -31,6 +31,9 @@ Reports = Mapping[str, Sequence[Report]]
 OFF: Final = AdmissionState(enable=False, cfg_type="user_created")
 """Admission control of a cluster that nobody switched on."""
 
+REMEMBERED = 1024
+"""For how many pairs of namespace and user a policy remembers which rules are about them."""
+
 _STORAGE = "storageClassName"
 _CLAIM_CRITERIA = frozenset({_STORAGE, "namespace"})
 _KINDS: tuple[ContainerType, ...] = ("init_containers", "containers", "ephemeral_containers")
@@ -68,6 +71,7 @@ class Policy:
         active = [rule for rule in self._rules if not rule.rule.disable]
         self._by_kind = {kind: [rule for rule in active if kind in rule.containers] for kind in _KINDS}
         self._for_claims = [rule for rule in active if _is_for_claims(rule)]
+        self._remembered: dict[tuple[ContainerType, str, str, tuple[str, ...]], list[CompiledRule]] = {}
         self.asks_scans = any(identity(one) in SCANNED for rule in active for one in rule.rule.criteria)
 
     def _compiled(self, scope: Scope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
@@ -83,10 +87,12 @@ class Policy:
             return Decision(allowed=True, mode=self.mode)
         decided: list[ContainerDecision] = []
         if workload.kind == CLAIM:
-            decided.append(self._decide(self._for_claims, workload, None, ()))
+            subject = Subject(workload, None, None)
+            rules = [rule for rule in self._for_claims if rule.concerns(subject)]
+            decided.append(self._decide(rules, workload, None, ()))
         for container in _new_containers(workload):
             facts = self._facts(workload, container, reports, now)
-            decided.append(self._decide(self._by_kind[container.kind], workload, container, facts))
+            decided.append(self._decide(self._concerned(workload, container), workload, container, facts))
             if not decided[-1].allowed:
                 break
         denied_by = decided[-1].decided_by if decided and not decided[-1].allowed else None
@@ -112,6 +118,18 @@ class Policy:
                     results.append(_result(rule, subject, container))
         return results
 
+    def _concerned(self, workload: Workload, container: Container) -> Sequence[CompiledRule]:
+        """Return the rules that are about this namespace and user, remembered for the next request."""
+        key = (container.kind, workload.namespace, workload.user, workload.groups)
+        rules = self._remembered.get(key)
+        if rules is None:
+            subject = Subject(workload, container, None)
+            rules = [rule for rule in self._by_kind[container.kind] if rule.concerns(subject)]
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = rules
+        return rules
+
     def _facts(
         self, workload: Workload, container: Container, reports: Reports, now: float
     ) -> list[ScanFacts]:
@@ -127,11 +145,12 @@ class Policy:
         facts: Sequence[ScanFacts],
     ) -> ContainerDecision:
         subjects = _subjects(workload, container, facts)
+        only = subjects[0] if len(subjects) == 1 else None
         violations: list[RuleResult] = []
         skipped: list[RuleName] = []
         allowed, decided_by = True, None
         for rule in rules:
-            truth, subject = _ask(rule, subjects)
+            truth, subject = (rule.matches(only), only) if only else _ask(rule, subjects)
             if truth is False:
                 continue
             allows = rule.allows
@@ -172,7 +191,7 @@ def _ask(rule: CompiledRule, subjects: Sequence[Subject]) -> tuple[bool | None, 
     answer: bool | None = False
     by = subjects[0]
     for subject in subjects:
-        truth = rule.ask(subject)
+        truth = rule.matches(subject)
         if truth:
             return True, subject
         if truth is None and answer is False:

@@ -10,18 +10,19 @@ from fedbus.model.policy.admission import AdmissionRule, ContainerType
 
 REGULAR: tuple[ContainerType, ...] = ("containers",)
 
+CONTEXT = frozenset({"namespace", "user", "userGroups"})
+"""Criteria on where and by whom, the same for all that one controller creates in a namespace."""
+
 _TRUTHS: dict[bool | None, Truth] = {True: "met", False: "unmet", None: "unknown"}
 
 
 class CompiledRule:
     """One rule of one scope on a cluster of one mode, ready to be asked.
 
-    Raises ValueError when this build cannot ask one of its criteria, or when it has none.
+    A rule without criteria matches nothing. Raises ValueError when this build cannot ask one of them.
     """
 
     def __init__(self, rule: AdmissionRule, scope: Scope, mode: Mode) -> None:
-        if not rule.criteria:
-            raise ValueError("a rule without criteria matches nothing")
         self.rule = rule
         self.name = RuleName(rule=rule.id, scope=scope)
         self.allows = rule.rule_type == "exception"
@@ -29,18 +30,17 @@ class CompiledRule:
         self.mode: Mode = rule.rule_mode or mode
         self.containers = frozenset(rule.containers or REGULAR)
         self.criteria = tuple(criterion(source) for source in rule.criteria)
-        self._holds = tuple(_grouped(self.criteria))
+        self._of_context = _grouped(one for one in self.criteria if one.key in CONTEXT)
+        self.matches = (
+            _all_of(_grouped(one for one in self.criteria if one.key not in CONTEXT))
+            if self.criteria
+            else lambda _: False
+        )
+        """Whether a rule that `concerns` a subject matches it; None when that hangs on a scan."""
 
-    def ask(self, subject: Subject) -> bool | None:
-        """Tell whether the rule matches; None when that hangs on a scan that nobody has."""
-        unknown = False
-        for holds in self._holds:
-            truth = holds(subject)
-            if truth is None:
-                unknown = True
-            elif not truth:
-                return False
-        return None if unknown else True
+    def concerns(self, subject: Subject) -> bool:
+        """Tell whether namespace and user are those that the rule is about; they are always known."""
+        return all(holds(subject) for holds in self._of_context)
 
     def result(self, subject: Subject, container: str, kind: ContainerType, image: str) -> RuleResult:
         """Return what the rule says and what each criterion saw."""
@@ -57,7 +57,7 @@ class CompiledRule:
             container=container,
             container_type=kind,
             image=image,
-            truth=_TRUTHS[self.ask(subject)],
+            truth=_TRUTHS[self.concerns(subject) and self.matches(subject)],
             criteria=tuple(_result(one, subject) for one in self.criteria),
             scan=None if subject.scan is None else subject.scan.used,
         )
@@ -82,6 +82,24 @@ def _grouped(criteria: Iterable[Criterion]) -> list[Holds]:
         groups.setdefault(one.key, []).append(one)
     ordered = sorted(groups.values(), key=lambda group: max(one.cost for one in group))
     return [group[0].holds if len(group) == 1 else _folded(group) for group in ordered]
+
+
+def _all_of(questions: Sequence[Holds]) -> Holds:
+    """Return the question whether all hold; one that does not decides, even if others are unknown."""
+    if len(questions) == 1:
+        return questions[0]
+
+    def holds(subject: Subject) -> bool | None:
+        unknown = False
+        for question in questions:
+            truth = question(subject)
+            if truth is None:
+                unknown = True
+            elif not truth:
+                return False
+        return None if unknown else True
+
+    return holds
 
 
 def _folded(group: Sequence[Criterion]) -> Holds:

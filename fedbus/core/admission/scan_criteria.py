@@ -51,9 +51,10 @@ def count(source: AdmissionCriterion) -> Criterion:
         number = counted(scan)
         return f"{number} ({listing(found, 3)})" if number and found else str(number)
 
-    return Criterion(
-        source, source.name, lambda s: s.per_scan(lambda scan: compare(counted(scan), limit)), observed, DEAR
-    )
+    def holds(subject: Subject) -> bool | None:
+        return None if subject.scan is None else compare(counted(subject.scan), limit)
+
+    return Criterion(source, source.name, holds, observed, DEAR)
 
 
 def score_count(source: AdmissionCriterion) -> Criterion:

@@ -11,6 +11,7 @@ from fedbus.core.admission.criterion import (
     number_of,
     on_pairs,
     on_set,
+    on_text,
     on_truth,
 )
 from fedbus.core.admission.facts import Subject
@@ -20,12 +21,12 @@ from fedbus.model.review import Resources
 
 def namespace(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on the namespace."""
-    return on_set(source, lambda s: (s.namespace,))
+    return on_text(source, lambda s: s.namespace)
 
 
 def user(source: AdmissionCriterion) -> Criterion:
     """Return a criterion on who asks; of somebody unknown it is not met."""
-    return on_set(source, lambda s: (s.workload.user,), known=_knows_user)
+    return on_text(source, lambda s: s.workload.user, _knows_user)
 
 
 def user_groups(source: AdmissionCriterion) -> Criterion:

@@ -14,11 +14,11 @@ from fedbus.core import policy_plan, policy_rules
 from fedbus.core.policy_plan import Held, Planned, Wanted
 from fedbus.core.policy_rules.checks import MAX_FAULTS
 from fedbus.errors import Fault, InvalidInput
-from fedbus.model.policy import Policy
+from fedbus.model.policy import FED, Policy, Scope
 
 
 class HeldRules(Held, Protocol):
-    """The federated objects as they are now, lists of rules in their order."""
+    """The objects of one scope as they are now, lists of rules in their order."""
 
     def ranked(self, kind: str) -> dict[int, str]:
         """Return the rank of every rule of an ordered kind by its id, the first rule first."""
@@ -65,9 +65,9 @@ def below(at: str, field: str) -> str:
     return f"{at}.{field}" if at and field else at or field
 
 
-def valid(obj: Policy, at: str) -> Policy:
-    """Return an object that keeps all rules. Raises InvalidInput with every fault."""
-    faults = [Fault(below(at, fault.field), fault.message) for fault in policy_rules.faults(obj)]
+def valid(obj: Policy, at: str, scope: Scope = FED) -> Policy:
+    """Return an object that keeps all rules of its scope. Raises InvalidInput with every fault."""
+    faults = [Fault(below(at, fault.field), fault.message) for fault in policy_rules.faults(obj, scope)]
     refuse(faults)
     return obj
 

@@ -15,11 +15,11 @@ from fedbus.core.policy_edits.profiles import (
     changed_sensor,
 )
 from fedbus.core.policy_edits.vulnerabilities import changed_vulnerabilities
-from fedbus.core.policy_rules.checks import RESERVED_GROUPS
 from fedbus.core.policy_rules.normal import normalise
 from fedbus.errors import Conflict, Fault, InvalidInput, NotFound
 from fedbus.model import wire
 from fedbus.model.policy import (
+    FED,
     KINDS,
     SINGLETON,
     DlpGroup,
@@ -27,22 +27,26 @@ from fedbus.model.policy import (
     FileProfile,
     Policy,
     ProcessProfile,
+    Scope,
     VulnerabilityProfile,
     WafGroup,
     WafSensor,
 )
-from fedbus.model.policy.common import Part
+from fedbus.model.policy.common import CfgType, Part
 
-_EMPTY: Mapping[str, Callable[[str], Policy]] = MappingProxyType(
+_EMPTY: Mapping[str, Callable[[str, CfgType], Policy]] = MappingProxyType(
     {
-        "process_profile": lambda group: ProcessProfile(group=group),
-        "file_profile": lambda group: FileProfile(group=group),
-        "dlp_group": lambda group: DlpGroup(name=group),
-        "waf_group": lambda group: WafGroup(name=group),
-        "vulnerability_profile": lambda name: VulnerabilityProfile(name=name),
+        "process_profile": lambda group, origin: ProcessProfile(group=group, cfg_type=origin),
+        "file_profile": lambda group, origin: FileProfile(group=group, cfg_type=origin),
+        "dlp_group": lambda group, origin: DlpGroup(name=group, cfg_type=origin),
+        "waf_group": lambda group, origin: WafGroup(name=group, cfg_type=origin),
+        "vulnerability_profile": lambda name, origin: VulnerabilityProfile(name=name, cfg_type=origin),
     }
 )
 """What is there before anybody wrote it: every group has its profiles and bindings."""
+
+SECTION = {"fed": "fed_config", "local": "config"}
+"""Where a system configuration has the webhooks of each scope."""
 
 _CHANGED: Mapping[str, Callable[[Any, Any], Policy]] = MappingProxyType(
     {
@@ -58,9 +62,9 @@ _CHANGED: Mapping[str, Callable[[Any, Any], Policy]] = MappingProxyType(
 """How a config changes an object, where it is not field by field."""
 
 
-def create(kind: str, body: wire.Raw) -> tuple[Policy, Decision]:
+def create(kind: str, body: wire.Raw, scope: Scope = FED) -> tuple[Policy, Decision]:
     """Return the new object, and what adds it. Raises InvalidInput."""
-    obj = valid(_made(kind, body), "config")
+    obj = valid(_made(kind, body, scope), "config", scope)
     name = KINDS[kind].key(obj)
 
     def decide(held: HeldRules) -> list[Edit]:
@@ -71,22 +75,22 @@ def create(kind: str, body: wire.Raw) -> tuple[Policy, Decision]:
     return obj, decide
 
 
-def _made(kind: str, body: wire.Raw) -> Policy:
+def _made(kind: str, body: wire.Raw, scope: Scope) -> Policy:
     if kind in ("dlp_sensor", "waf_sensor"):
-        config = policy_input.read(wire.SensorConfig, body, "config")
+        config = policy_input.read(wire.SensorConfig, body, "config", scope)
         if config.name is None:
             raise InvalidInput("config.name is missing", (Fault("config.name", "config.name is missing"),))
         if kind == "dlp_sensor":
-            return changed_sensor(DlpSensor(name=config.name), config)
-        return changed_sensor(WafSensor(name=config.name), config)
+            return changed_sensor(DlpSensor(name=config.name, cfg_type=scope.cfg_type), config)
+        return changed_sensor(WafSensor(name=config.name, cfg_type=scope.cfg_type), config)
     if KINDS[kind].ordered:
-        body = {**body, "id": None, "rank": None}  # both are the master's to give
-    return policy_input.parse(kind, body, "config")
+        body = {**body, "id": None, "rank": None}  # both are assigned
+    return policy_input.parse(kind, body, "config", scope)
 
 
-def change(kind: str, name: str, body: wire.Raw, at: str = "config") -> Decision:
+def change(kind: str, name: str, body: wire.Raw, at: str = "config", scope: Scope = FED) -> Decision:
     """Return what changes the fields of one object that `body` has. Raises InvalidInput."""
-    config = policy_input.read(wire.CONFIGS[kind], body, at)
+    config = policy_input.read(wire.CONFIGS[kind], body, at, scope)
     identity = KINDS[kind].identity
     given = getattr(config, identity, None) if identity else None
     if given is not None and str(given) != name:
@@ -97,8 +101,8 @@ def change(kind: str, name: str, body: wire.Raw, at: str = "config") -> Decision
         current = _current(held, kind, name)
         if current is None and kind != "admission_state":
             raise NotFound(f"There is no {kind} named {name!r} here")
-        obj = _merged(kind, current, config, body, at)
-        return [Edit(kind=kind, name=name, obj=valid(obj, at), at=at)]
+        obj = policy_input.parse(kind, body, at, scope) if current is None else _merged(kind, current, config)
+        return [Edit(kind=kind, name=name, obj=valid(obj, at, scope), at=at)]
 
     return decide
 
@@ -108,16 +112,14 @@ def _current(held: HeldRules, kind: str, name: str) -> Policy | None:
     if found is not None or kind not in _EMPTY:
         return found
     known = name == SINGLETON if kind == "vulnerability_profile" else _has_group(held, name)
-    return _EMPTY[kind](name) if known else None
+    return _EMPTY[kind](name, held.scope.cfg_type) if known else None
 
 
 def _has_group(held: HeldRules, name: str) -> bool:
-    return name in RESERVED_GROUPS or held.get(("group", name)) is not None
+    return name in held.scope.reserved or held.get(("group", name)) is not None
 
 
-def _merged(kind: str, current: Policy | None, config: Part, body: wire.Raw, at: str) -> Policy:
-    if current is None:
-        return policy_input.parse(kind, body, at)
+def _merged(kind: str, current: Policy, config: Part) -> Policy:
     if kind in _CHANGED:
         return normalise(_CHANGED[kind](current, config))
     fields = {name: getattr(config, name) for name in config.__struct_fields__}
@@ -136,20 +138,21 @@ def remove(kind: str, name: str) -> Decision:
     return decide
 
 
-def replace_webhooks(body: wire.Raw) -> Decision:
+def replace_webhooks(body: wire.Raw, scope: Scope = FED) -> Decision:
     """Return what makes the webhooks those of a system configuration. Raises InvalidInput."""
-    config = policy_input.read(wire.FedSystemConfig, body, "fed_config")
+    section = SECTION[scope.name]
+    config = policy_input.read(wire.FedSystemConfig, body, section, scope)
     if config.webhooks is None:
-        message = "fed_config.webhooks is missing: nothing else of it is federated"
-        raise InvalidInput(message, (Fault("fed_config.webhooks", message),))
+        message = f"{section}.webhooks is missing: nothing else of it is policy"
+        raise InvalidInput(message, (Fault(f"{section}.webhooks", message),))
     wanted = [
-        Edit(kind="webhook", name=webhook.name, obj=valid(webhook, at), at=at)
-        for at, webhook in ((f"fed_config.webhooks[{i}]", w) for i, w in enumerate(config.webhooks))
+        Edit(kind="webhook", name=webhook.name, obj=valid(webhook, at, scope), at=at)
+        for at, webhook in ((f"{section}.webhooks[{i}]", w) for i, w in enumerate(config.webhooks))
     ]
     names = {edit.name for edit in wanted}
 
     def decide(held: HeldRules) -> list[Edit]:
         gone = [name for name in held.names("webhook") if name not in names]
-        return [Edit(kind="webhook", name=name, obj=None, at="fed_config.webhooks") for name in gone] + wanted
+        return [Edit(kind="webhook", name=name, obj=None, at=f"{section}.webhooks") for name in gone] + wanted
 
     return decide

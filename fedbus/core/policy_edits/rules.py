@@ -13,7 +13,7 @@ from fedbus.core import policy_input
 from fedbus.core.policy_edits import Decision, Edit, HeldRules, every, refuse, valid
 from fedbus.core.policy_edits.order import distinct, inserted, moved, reranked
 from fedbus.errors import Fault, InvalidInput, NotFound
-from fedbus.model.policy import FED_RULE_IDS, NetworkRule, OrderedPolicy
+from fedbus.model.policy import FED, NetworkRule, OrderedPolicy, Scope
 from fedbus.model.wire import Raw, RuleActions, RuleInsert
 
 _SUBSTANCE = {
@@ -24,17 +24,17 @@ _SUBSTANCE = {
 """A rule in a list that has none of these stands for the one that is held, unchanged."""
 
 
-def act(kind: str, actions: RuleActions) -> Decision:
-    """Return what one request does to a list of rules. Raises InvalidInput."""
+def act(kind: str, actions: RuleActions, scope: Scope = FED) -> Decision:
+    """Return what one request does to a list of rules of a scope. Raises InvalidInput."""
     asked = [name for name in ("move", "insert", "rules") if getattr(actions, name) is not None]
     if len(asked) > 1:
         raise _wrong(asked[1], f"cannot stand beside {asked[0]}: a request does one thing to the list")
     if actions.move is not None:
         return partial(_move, kind, actions.move.id, actions.move.after)
     if actions.insert is not None:
-        return _insert(kind, actions.insert)
+        return _insert(kind, actions.insert, scope)
     if actions.rules is not None:
-        return _replace(kind, actions.rules)
+        return _replace(kind, actions.rules, scope)
     if actions.delete:
         return _delete(kind, actions.delete)
     raise _wrong("", "the request names nothing to do: move, insert, rules or delete")
@@ -52,7 +52,7 @@ def copy_in_front(rule: str, change: Decision) -> Decision:
         (edit,) = change(held)
         copy = replace(cast(NetworkRule, edit.obj), id=0)
         order = inserted(list(held.ranked(edit.kind)), [-1], -int(rule))
-        return _arranged(held, edit.kind, order, {-1: (copy, edit.at)})
+        return arranged(held, edit.kind, order, {-1: (copy, edit.at)})
 
     return decide
 
@@ -60,13 +60,13 @@ def copy_in_front(rule: str, change: Decision) -> Decision:
 def _move(kind: str, rule: int, after: int | None, held: HeldRules) -> list[Edit]:
     order = list(held.ranked(kind))
     wanted = moved(order, rule, after)
-    return [] if wanted == order else _arranged(held, kind, wanted, {}, fresh={rule})
+    return [] if wanted == order else arranged(held, kind, wanted, {}, fresh={rule})
 
 
-def _insert(kind: str, insert: RuleInsert) -> Decision:
+def _insert(kind: str, insert: RuleInsert, scope: Scope) -> Decision:
     if not insert.rules:
         raise _wrong("insert.rules", "must hold the rules to insert")
-    new = _rules(kind, [(f"insert.rules[{index}]", body) for index, body in enumerate(insert.rules)])
+    new = _rules(kind, [(f"insert.rules[{index}]", body) for index, body in enumerate(insert.rules)], scope)
     distinct([rule.id for rule, _ in new], "insert.rules")
     keyed = {rule.id or -1 - index: (rule, at) for index, (rule, at) in enumerate(new)}
 
@@ -74,20 +74,20 @@ def _insert(kind: str, insert: RuleInsert) -> Decision:
         order = list(held.ranked(kind))
         taken = keyed.keys() & set(order)
         refuse([Fault(f"{keyed[rule][1]}.id", f"the id {rule} is taken") for rule in sorted(taken)])
-        return _arranged(held, kind, inserted(order, list(keyed), insert.after), keyed)
+        return arranged(held, kind, inserted(order, list(keyed), insert.after), keyed)
 
     return decide
 
 
-def _replace(kind: str, bodies: Sequence[Raw]) -> Decision:
-    # A list that was read without a scope holds local rules too: they are nobody's business here.
+def _replace(kind: str, bodies: Sequence[Raw], scope: Scope) -> Decision:
+    # A list that was read without a scope holds rules of both: those of the other stay as they are.
     placed = [
         (f"rules[{index}]", body)
         for index, body in enumerate(bodies)
-        if body.get("cfg_type") in (None, "", "federal")
+        if body.get("cfg_type") in (None, "", scope.cfg_type)
     ]
-    same = {at: _id(at, body) for at, body in placed if _stands_for_held(kind, body)}
-    new = iter(_rules(kind, [(at, body) for at, body in placed if at not in same]))
+    same = {at: _id(at, body, scope.ids[kind]) for at, body in placed if _stands_for_held(kind, body)}
+    new = iter(_rules(kind, [(at, body) for at, body in placed if at not in same], scope))
     keyed: dict[int, tuple[OrderedPolicy, str]] = {}
     order: list[int] = []
     for index, (at, _) in enumerate(placed):
@@ -104,7 +104,7 @@ def _replace(kind: str, bodies: Sequence[Raw]) -> Decision:
         ranks = held.ranked(kind)
         refuse([Fault(f"{at_of[r]}.id", f"there is no rule {r}") for r in at_of if r not in ranks])
         gone = [Edit(kind=kind, name=str(rule), obj=None) for rule in ranks if rule not in stay]
-        return gone + _arranged(held, kind, order, keyed)
+        return gone + arranged(held, kind, order, keyed)
 
     return decide
 
@@ -120,7 +120,7 @@ def _delete(kind: str, rules: Sequence[int]) -> Decision:
     return decide
 
 
-def _arranged(
+def arranged(
     held: HeldRules,
     kind: str,
     order: Sequence[int],
@@ -142,25 +142,25 @@ def _arranged(
     return edits
 
 
-def _rules(kind: str, bodies: Sequence[tuple[str, Raw]]) -> list[tuple[OrderedPolicy, str]]:
-    found = every(partial(_rule, kind, body, at) for at, body in bodies)
+def _rules(kind: str, bodies: Sequence[tuple[str, Raw]], scope: Scope) -> list[tuple[OrderedPolicy, str]]:
+    found = every(partial(_rule, kind, body, at, scope) for at, body in bodies)
     return [(cast(OrderedPolicy, rule), at) for rule, (at, _) in zip(found, bodies, strict=True)]
 
 
-def _rule(kind: str, body: Raw, at: str) -> OrderedPolicy:
+def _rule(kind: str, body: Raw, at: str, scope: Scope) -> OrderedPolicy:
     # Its place is where the request puts it, whatever rank it was read with.
-    rule = policy_input.parse(kind, {**body, "rank": None}, at)
-    return cast(OrderedPolicy, valid(rule, at))
+    rule = policy_input.parse(kind, {**body, "rank": None}, at, scope)
+    return cast(OrderedPolicy, valid(rule, at, scope))
 
 
 def _stands_for_held(kind: str, body: Raw) -> bool:
     return bool(body.get("id")) and not any(body.get(field) for field in _SUBSTANCE[kind])
 
 
-def _id(at: str, body: Raw) -> int:
+def _id(at: str, body: Raw, ids: range) -> int:
     given = body["id"]
-    if not isinstance(given, int) or isinstance(given, bool) or given not in FED_RULE_IDS:
-        raise _wrong(f"{at}.id", f"must be from {FED_RULE_IDS.start} to {FED_RULE_IDS.stop - 1}")
+    if not isinstance(given, int) or isinstance(given, bool) or given not in ids:
+        raise _wrong(f"{at}.id", f"must be from {ids.start} to {ids.stop - 1}")
     return given
 
 

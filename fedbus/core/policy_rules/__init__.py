@@ -1,4 +1,4 @@
-"""What a federated policy object must fulfil by itself: NeuVector's rules for the scope `fed`.
+"""What a policy object must fulfil by itself: NeuVector's rules for its scope, `fed` or `local`.
 
 One module a kind. What an object needs around it is in `fedbus.core.references`.
 """
@@ -21,13 +21,11 @@ from fedbus.core.policy_rules.settings import vulnerability_faults
 from fedbus.core.policy_rules.workload import file_faults, process_faults
 from fedbus.core.rank import is_rank
 from fedbus.errors import Fault
-from fedbus.model.policy import Policy, kind_of
+from fedbus.model.policy import FED, Policy, Scope, kind_of
 
 __all__ = ["faults"]
 
-FEDERAL = "federal"
-
-_RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = MappingProxyType(
+_RULES: Mapping[str, Callable[[Any, Scope], Iterator[Fault]]] = MappingProxyType(
     {
         "group": group_faults,
         "dlp_sensor": sensor_faults,
@@ -41,21 +39,23 @@ _RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = MappingProxyType(
         "dlp_group": sensor_group_faults,
         "waf_group": sensor_group_faults,
         "registry": registry_faults,
-        "admission_state": lambda _: iter(()),
+        "admission_state": lambda *_: iter(()),
         "vulnerability_profile": vulnerability_faults,
     }
 )
 
 
-def faults(obj: Policy) -> list[Fault]:
-    """Return what is wrong with `obj`, at most MAX_FAULTS; an empty list when it is valid."""
-    found = chain(_place_faults(obj), _RULES[kind_of(obj).name](obj), _origin_faults("", obj))
+def faults(obj: Policy, scope: Scope = FED) -> list[Fault]:
+    """Return what is wrong with `obj` in a scope, at most MAX_FAULTS; an empty list when it is valid."""
+    found = chain(
+        _place_faults(obj, scope), _RULES[kind_of(obj).name](obj, scope), _origin_faults("", obj, scope)
+    )
     return list(islice(found, MAX_FAULTS))
 
 
-def _place_faults(obj: Policy) -> Iterator[Fault]:
-    """Check id and rank of an ordered kind; both may be left to the master."""
-    ids = kind_of(obj).id_range
+def _place_faults(obj: Policy, scope: Scope) -> Iterator[Fault]:
+    """Check id and rank of an ordered kind; both may be left to be assigned."""
+    ids = scope.ids.get(kind_of(obj).name)
     if ids is None:
         return
     number: int = getattr(obj, "id")  # noqa: B009 - every ordered kind has it, the union does not
@@ -63,18 +63,19 @@ def _place_faults(obj: Policy) -> Iterator[Fault]:
     if number and number not in ids:
         yield wrong("id", f"must be 0 (assigned) or from {ids.start} to {ids.stop - 1}, not {number}")
     if rank and not is_rank(rank):
-        yield wrong("rank", "must be left out: it is the master's, and this is none of its")
+        yield wrong("rank", "must be left out: it is assigned, and this is none that was")
 
 
-def _origin_faults(path: str, part: object) -> Iterator[Fault]:
-    """Check that an object and all of its parts are federal."""
+def _origin_faults(path: str, part: object, scope: Scope) -> Iterator[Fault]:
+    """Check that an object and all of its parts come from where its scope has them from."""
     if isinstance(part, tuple):
         for index, item in enumerate(part):
-            yield from _origin_faults(f"{path}[{index}]", item)
+            yield from _origin_faults(f"{path}[{index}]", item, scope)
     elif isinstance(part, msgspec.Struct):
         for name in part.__struct_fields__:
             value, field = getattr(part, name), f"{path}.{name}" if path else name
             if name != "cfg_type":
-                yield from _origin_faults(field, value)
-            elif value != FEDERAL:
-                yield wrong(field, f"must be {FEDERAL!r} in a federation, not {value!r}")
+                yield from _origin_faults(field, value, scope)
+            elif value != scope.cfg_type:
+                where = "a federation" if scope is FED else "a cluster's own policy"
+                yield wrong(field, f"must be {scope.cfg_type!r} in {where}, not {value!r}")

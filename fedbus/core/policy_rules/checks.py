@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from fedbus.errors import Fault
+from fedbus.model.policy.scope import FED, PREFIX, Scope
 
-PREFIX = "fed."
 NAME_MAX = 256
 MAX_FAULTS = 100
 """An answer lists at most this many faults of an object; nobody reads more."""
@@ -16,9 +16,6 @@ MESSAGE_MAX = 1000
 """The longest message of a fault, in characters: it quotes the input."""
 PATTERN_MAX = 1024
 """The longest regular expression, in characters, outside of sensors (ours: it bounds compiling)."""
-
-RESERVED_GROUPS = frozenset({"fed.nodes", "fed.containers", "fed.external"})
-"""Federated groups that every cluster has; nobody creates, changes or deletes them."""
 
 NAME = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_-]*")
 _LABEL = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_/-]*")
@@ -40,9 +37,11 @@ def name_faults(field: str, name: str) -> Iterator[Fault]:
         yield wrong(field, f"must be at most {NAME_MAX} characters long, not {len(name)}")
 
 
-def federal_name_faults(field: str, name: str) -> Iterator[Fault]:
-    """Check the name of a federated object."""
-    if not name.startswith(PREFIX) or name == PREFIX:
+def own_name_faults(field: str, name: str, scope: Scope) -> Iterator[Fault]:
+    """Check the name of an object of a scope: federated names have the prefix, no others."""
+    if scope is not FED and name.startswith(PREFIX):
+        yield wrong(field, f"must not start with '{PREFIX}': that is what the master federates")
+    elif scope is FED and (not name.startswith(PREFIX) or name == PREFIX):
         yield wrong(field, f"must start with '{PREFIX}' and go on after it, not {name!r}")
     else:
         yield from name_faults(field, name)

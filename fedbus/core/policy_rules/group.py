@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
-from fedbus.core.policy_rules.checks import RESERVED_GROUPS, federal_name_faults, is_label, regex_error, wrong
+from fedbus.core.policy_rules.checks import is_label, own_name_faults, regex_error, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.group import Group, GroupCriterion
+from fedbus.model.policy.scope import Scope
 
 ADDRESS = "address"
 DOMAIN_MAX = 256
@@ -16,14 +17,16 @@ _SUBDOMAINS = re.compile(r"\*(\.[0-9a-zA-Z][0-9a-zA-Z_-]*){2,}")
 _LOOKS_NUMERIC = re.compile(r"[0-9./-]+")
 
 
-def group_faults(group: Group) -> Iterator[Fault]:
+def group_faults(group: Group, scope: Scope) -> Iterator[Fault]:
     """Check a group: its name, that it has no mode, its criteria one by one and together."""
-    yield from federal_name_faults("name", group.name)
-    if group.name in RESERVED_GROUPS:
+    yield from own_name_faults("name", group.name, scope)
+    if group.name in scope.reserved:
         yield wrong("name", f"{group.name!r} is reserved: every cluster has this group already")
     for field in ("policy_mode", "profile_mode"):
         if getattr(group, field):
-            yield wrong(field, "must be empty: a federated group has no mode, each workload's own counts")
+            yield wrong(
+                field, "must be empty: a group that somebody made has no mode, each workload's own counts"
+            )
     if not group.criteria:
         yield wrong("criteria", "must hold at least one criterion")
     for index, criterion in enumerate(group.criteria):

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from fedbus.core.policy_rules.checks import federal_name_faults, is_web_address, regex_error, wrong
+from fedbus.core.policy_rules.checks import is_web_address, own_name_faults, regex_error, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.registry import Registry
+from fedbus.model.policy.scope import Scope
 from fedbus.model.policy.webhook import Webhook
 
 MASK = "****"
@@ -30,16 +31,16 @@ _ORGANISATION = re.compile(r"[a-zA-Z0-9.\-_]*")
 _BARE_STAR = re.compile(r"(?<![.\])])\*")
 
 
-def webhook_faults(webhook: Webhook) -> Iterator[Fault]:
+def webhook_faults(webhook: Webhook, scope: Scope) -> Iterator[Fault]:
     """Check a webhook: its name and address."""
-    yield from federal_name_faults("name", webhook.name)
+    yield from own_name_faults("name", webhook.name, scope)
     if not is_web_address(webhook.url):
         yield wrong("url", "must be an http:// or https:// address")
 
 
-def registry_faults(registry: Registry) -> Iterator[Fault]:
+def registry_faults(registry: Registry, scope: Scope) -> Iterator[Fault]:
     """Check a registry: name, address, filters, schedule, and that it holds no credential."""
-    yield from federal_name_faults("name", registry.name)
+    yield from own_name_faults("name", registry.name, scope)
     yield from _address_faults(registry)
     yield from _filter_faults(registry)
     yield from _schedule_faults(registry)

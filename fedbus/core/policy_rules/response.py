@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from fedbus.core.policy_rules.checks import PREFIX, federal_name_faults, repeated, wrong
+from fedbus.core.policy_rules.checks import own_name_faults, repeated, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.response import ResponseCondition, ResponseRule
+from fedbus.model.policy.scope import Scope
 
 LEVELS = ("Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Info", "Debug")
 
@@ -29,27 +30,26 @@ LEVELS_OF = MappingProxyType({"compliance": ("Warning",)})
 """Where an event knows fewer levels than LEVELS."""
 
 NO_QUARANTINE_EVENTS = frozenset({"admission-control", "event"})
-NO_QUARANTINE_GROUPS = frozenset({"fed.nodes"})
 _POSITIVE = r"0*[1-9][0-9]*"
 
 
-def response_faults(rule: ResponseRule) -> Iterator[Fault]:
+def response_faults(rule: ResponseRule, scope: Scope) -> Iterator[Fault]:
     """Check a response rule: its group, conditions, actions and webhooks."""
     if rule.group not in ("", "external"):
-        if rule.group.startswith(PREFIX):
-            yield from federal_name_faults("group", rule.group)
+        if scope.owns(rule.group):
+            yield from own_name_faults("group", rule.group, scope)
         else:
-            yield wrong("group", f"must be empty, 'external' or a federated group, not {rule.group!r}")
+            yield wrong("group", f"must be empty, 'external' or a {scope.word} group, not {rule.group!r}")
     for index, condition in enumerate(rule.conditions):
         yield from _condition_faults(f"conditions[{index}]", rule.event, condition)
     for index, name in repeated(condition.type for condition in rule.conditions):
         yield wrong(f"conditions[{index}].type", f"repeats {name!r}: one of each type")
-    yield from _action_faults(rule)
+    yield from _action_faults(rule, scope)
     for index, name in enumerate(rule.webhooks):
-        yield from federal_name_faults(f"webhooks[{index}]", name)
+        yield from own_name_faults(f"webhooks[{index}]", name, scope)
 
 
-def _action_faults(rule: ResponseRule) -> Iterator[Fault]:
+def _action_faults(rule: ResponseRule, scope: Scope) -> Iterator[Fault]:
     if not rule.actions:
         yield wrong("actions", "must hold at least one of quarantine, webhook, suppress-log")
     for index, name in repeated(rule.actions):
@@ -58,7 +58,7 @@ def _action_faults(rule: ResponseRule) -> Iterator[Fault]:
         field = f"actions[{rule.actions.index('quarantine')}]"
         if rule.event in NO_QUARANTINE_EVENTS:
             yield wrong(field, f"must not be quarantine: the event {rule.event!r} has no workload")
-        if rule.group in NO_QUARANTINE_GROUPS:
+        if rule.group == scope.group("nodes"):
             yield wrong(field, "must not be quarantine: a host cannot be quarantined")
 
 

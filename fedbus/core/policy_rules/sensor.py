@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from fedbus.core.policy_rules.checks import federal_name_faults, name_faults, regex_error, repeated, wrong
+from fedbus.core.policy_rules.checks import name_faults, own_name_faults, regex_error, repeated, wrong
 from fedbus.errors import Fault
+from fedbus.model.policy.scope import Scope
 from fedbus.model.policy.sensor import Sensor, SensorGroup, SensorRule, WafSensor
 
 COMMENT_MAX = 256
@@ -17,20 +18,22 @@ DLP_PREDEFINED_IDS = range(30_000, 40_000)
 WAF_IDS = range(40_000, 50_000)
 """The numbers that sensor rules have in alerts."""
 
-PREDEFINED_PREFIX = "fed.sensor."
+PREDEFINED = "sensor."
+"""What the names of predefined sensors start with, in their scope."""
 CARRIERS = frozenset({"fed.sensor.dlpdfltsyncnv", "fed.sensor.wafdfltsyncnv"})
 """Names that NeuVector uses for its own transport."""
 
 _MATCHES_ALL = re.compile(r"\.*\*")
 
 
-def sensor_faults(sensor: Sensor) -> Iterator[Fault]:
+def sensor_faults(sensor: Sensor, scope: Scope) -> Iterator[Fault]:
     """Check a sensor, its rules and their patterns."""
-    yield from federal_name_faults("name", sensor.name)
+    yield from own_name_faults("name", sensor.name, scope)
     if sensor.name in CARRIERS:
         yield wrong("name", f"{sensor.name!r} is reserved")
-    if sensor.predefine and not sensor.name.startswith(PREDEFINED_PREFIX):
-        yield wrong("predefine", f"is for sensors whose name starts with '{PREDEFINED_PREFIX}'")
+    prefix = scope.group(PREDEFINED)
+    if sensor.predefine and not sensor.name.startswith(prefix):
+        yield wrong("predefine", f"is for sensors whose name starts with '{prefix}'")
     if len(sensor.comment) > COMMENT_MAX:
         yield wrong("comment", f"must be at most {COMMENT_MAX} characters long, not {len(sensor.comment)}")
     for index, rule in enumerate(sensor.rules):
@@ -64,12 +67,12 @@ def _rule_faults(path: str, rule: SensorRule) -> Iterator[Fault]:
         )
 
 
-def sensor_group_faults(binding: SensorGroup) -> Iterator[Fault]:
+def sensor_group_faults(binding: SensorGroup, scope: Scope) -> Iterator[Fault]:
     """Check which sensors a group uses."""
-    yield from federal_name_faults("name", binding.name)
-    if binding.name in ("fed.nodes", "fed.external"):
+    yield from own_name_faults("name", binding.name, scope)
+    if binding.name in (scope.group("nodes"), scope.group("external")):
         yield wrong("name", f"must not be {binding.name!r}: it holds no containers to inspect")
     for index, setting in enumerate(binding.sensors):
-        yield from federal_name_faults(f"sensors[{index}].name", setting.name)
+        yield from own_name_faults(f"sensors[{index}].name", setting.name, scope)
     for index, name in repeated(setting.name for setting in binding.sensors):
         yield wrong(f"sensors[{index}].name", f"repeats {name!r}")

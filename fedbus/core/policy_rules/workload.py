@@ -2,29 +2,32 @@
 
 from collections.abc import Iterator
 
-from fedbus.core.policy_rules.checks import federal_name_faults, repeated, wrong
+from fedbus.core.policy_rules.checks import own_name_faults, repeated, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.file import FileProfile
 from fedbus.model.policy.process import ProcessEntry, ProcessProfile
+from fedbus.model.policy.scope import Scope
 
 _EVERY_PATH = ("*", "/*")
 _EVERY_NAME = "*"
 
 
-def process_faults(profile: ProcessProfile) -> Iterator[Fault]:
+def process_faults(profile: ProcessProfile, scope: Scope) -> Iterator[Fault]:
     """Check a process profile and its entries."""
-    yield from _carrier_faults("group", profile.group, ("fed.external",))
+    yield from _carrier_faults("group", profile.group, ("external",), scope)
     if profile.mode:
-        yield wrong("mode", "must be empty: a federated group has no mode, each workload's own counts")
+        yield wrong(
+            "mode", "must be empty: a group that somebody made has no mode, each workload's own counts"
+        )
     for index, entry in enumerate(profile.process_list):
         yield from _entry_faults(f"process_list[{index}]", entry)
     for index, _ in repeated(f"{entry.name}\n{entry.path}" for entry in profile.process_list):
         yield wrong(f"process_list[{index}]", "repeats a name and path")
 
 
-def _carrier_faults(field: str, name: str, excluded: tuple[str, ...]) -> Iterator[Fault]:
-    yield from federal_name_faults(field, name)
-    if name in excluded:
+def _carrier_faults(field: str, name: str, excluded: tuple[str, ...], scope: Scope) -> Iterator[Fault]:
+    yield from own_name_faults(field, name, scope)
+    if name in map(scope.group, excluded):
         yield wrong(field, f"must not be {name!r}: it holds no containers that could have one")
 
 
@@ -51,9 +54,9 @@ def _is_process_path(path: str) -> bool:
     )
 
 
-def file_faults(profile: FileProfile) -> Iterator[Fault]:
+def file_faults(profile: FileProfile, scope: Scope) -> Iterator[Fault]:
     """Check a file profile and its filters."""
-    yield from _carrier_faults("group", profile.group, ("fed.external", "fed.nodes"))
+    yield from _carrier_faults("group", profile.group, ("external", "nodes"), scope)
     for index, entry in enumerate(profile.filters):
         if not _is_filter(entry.filter):
             field = f"filters[{index}].filter"

@@ -16,13 +16,17 @@ from fedbus.model.policy.network import NetworkRule
 from fedbus.model.policy.process import ProcessProfile
 from fedbus.model.policy.registry import Registry
 from fedbus.model.policy.response import ResponseRule
+from fedbus.model.policy.scope import FED, FED_RULE_IDS, LOCAL, Scope
 from fedbus.model.policy.sensor import DlpGroup, DlpSensor, WafGroup, WafSensor
 from fedbus.model.policy.vulnerability import VulnerabilityProfile
 from fedbus.model.policy.webhook import Webhook
 
 __all__ = [
+    "FED",
     "FED_RULE_IDS",
     "KINDS",
+    "LOCAL",
+    "LOCAL_KINDS",
     "SINGLETON",
     "AdmissionRule",
     "AdmissionState",
@@ -37,6 +41,7 @@ __all__ = [
     "ProcessProfile",
     "Registry",
     "ResponseRule",
+    "Scope",
     "VulnerabilityProfile",
     "WafGroup",
     "WafSensor",
@@ -62,9 +67,6 @@ Policy: TypeAlias = (
 )
 OrderedPolicy: TypeAlias = NetworkRule | AdmissionRule | ResponseRule
 
-FED_RULE_IDS = range(100_001, 110_000)
-"""The ids of federated rules; custom resources have those from 110000, local rules lower ones."""
-
 SINGLETON = "default"
 """The name of an object of which there is one."""
 
@@ -73,18 +75,13 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of policy: how it is called, what it looks like, what identifies an object of it.
 
     `identity` is the field that holds an object's name, empty for a kind of one object.
-    `id_range` is where federated ids are allocated.
+    `ordered` kinds form a list in which the first match wins or fires first.
     """
 
     name: str
     type: type[Policy]
     identity: str = "name"
-    id_range: range | None = None
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the objects form a list in which the first match wins or fires first."""
-        return self.id_range is not None
+    ordered: bool = False
 
     def key(self, obj: Policy) -> str:
         """Return the name of `obj` within its kind."""
@@ -99,9 +96,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind(name="dlp_sensor", type=DlpSensor),
             Kind(name="waf_sensor", type=WafSensor),
             Kind(name="webhook", type=Webhook),
-            Kind(name="network_rule", type=NetworkRule, identity="id", id_range=FED_RULE_IDS),
-            Kind(name="admission_rule", type=AdmissionRule, identity="id", id_range=FED_RULE_IDS),
-            Kind(name="response_rule", type=ResponseRule, identity="id", id_range=FED_RULE_IDS),
+            Kind(name="network_rule", type=NetworkRule, identity="id", ordered=True),
+            Kind(name="admission_rule", type=AdmissionRule, identity="id", ordered=True),
+            Kind(name="response_rule", type=ResponseRule, identity="id", ordered=True),
             Kind(name="process_profile", type=ProcessProfile, identity="group"),
             Kind(name="file_profile", type=FileProfile, identity="group"),
             Kind(name="dlp_group", type=DlpGroup),
@@ -113,6 +110,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """Every kind by name, what is referred to before what refers to it."""
+
+LOCAL_KINDS = frozenset(KINDS) - {"registry"}
+"""The kinds of a cluster's own policy; its own registries are kept with their credentials."""
 
 _KIND_OF_TYPE: Mapping[type[Policy], Kind] = {kind.type: kind for kind in KINDS.values()}
 

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from fedbus.core import policy_input, policy_plan
 from fedbus.core.references import Key
 from fedbus.errors import InvalidInput
-from fedbus.model.policy import KINDS, Policy
+from fedbus.model.policy import FED, KINDS, Policy
 from fedbus.model.targets import ALL, Target
 
 
 class Objects:
     """Federated objects in memory."""
+
+    scope = FED
 
     def __init__(self, objects: Mapping[Key, Policy]) -> None:
         self._objects = dict(objects)

@@ -15,7 +15,7 @@ from fedbus.core.exchange.merge import merge
 from fedbus.core.exchange.neuvector import resources
 from fedbus.core.exchange.placing import place
 from fedbus.core.references import Key
-from fedbus.model.policy import KINDS, Group, NetworkRule, Policy, kind_of
+from fedbus.model.policy import FED, KINDS, Group, NetworkRule, Policy, kind_of
 from fedbus.model.targets import ALL, Target
 from fedbus.web.yaml_documents import parse
 from tests.support.policies import policy_sets
@@ -27,6 +27,8 @@ slow_to_draw = settings(
 
 class Nothing:
     """A federation that holds nothing."""
+
+    scope = FED
 
     def get(self, key: Key) -> Policy | None:
         return None

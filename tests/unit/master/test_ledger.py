@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from fedbus.bus.publisher import OutcomeUnknown
 from fedbus.core.comparison import OnStream, compare
+from fedbus.core.writes import Committed, Request
 from fedbus.errors import Conflict, InvalidInput, Unavailable
-from fedbus.master.changes import Change, Committed, Request
+from fedbus.master.changes import Change
 from fedbus.master.ledger import Ledger, fold
 from fedbus.model import subjects
 from fedbus.model.events import Event

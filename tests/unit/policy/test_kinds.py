@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from fedbus.model.policy import (
+    FED,
     FED_RULE_IDS,
     KINDS,
+    LOCAL,
     AdmissionState,
     Group,
     Kind,
@@ -49,7 +51,9 @@ def test_ordered_kinds_have_an_id_range_and_a_rank() -> None:
 
     assert ordered == {"network_rule", "admission_rule", "response_rule"}
     assert all({"id", "rank"} <= set(KINDS[name].type.__struct_fields__) for name in ordered)
-    assert {KINDS[name].id_range for name in ordered} == {FED_RULE_IDS}
+    assert dict(FED.ids) == dict.fromkeys(ordered, FED_RULE_IDS)
+    assert set(LOCAL.ids) == ordered
+    assert all(FED_RULE_IDS.start >= ids.stop for ids in LOCAL.ids.values())
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

@@ -14,7 +14,7 @@ from fedbus.core.policy_edits import Decision, objects, planned, rules, vulnerab
 from fedbus.core.policy_input import parse
 from fedbus.core.references import Key
 from fedbus.errors import FedbusError
-from fedbus.model.policy import KINDS, Policy
+from fedbus.model.policy import FED, KINDS, Policy
 from fedbus.model.targets import ALL, Target
 from fedbus.model.wire import RuleActions
 from tests.support.malformed import BODIES, damaged, values
@@ -39,6 +39,8 @@ HELD: dict[Key, Policy] = {
 
 class Held:
     """What is there before each body."""
+
+    scope = FED
 
     def get(self, key: Key) -> Policy | None:
         return HELD.get(key)

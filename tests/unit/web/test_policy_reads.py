@@ -6,7 +6,6 @@ from aiohttp import ClientSession
 
 from fedbus.model.objects import StoredObject
 from fedbus.model.policy import KINDS
-from fedbus.web import policy_refusals
 from fedbus.web.app import new_app
 from fedbus.web.policy_reads import PATHS, routes
 
@@ -42,7 +41,6 @@ class Reader:
 async def served(serve: Serve) -> ClientSession:
     app = new_app()
     app.add_routes(routes(Reader()))
-    app.add_routes(policy_refusals.routes())
     return await serve(app)
 
 
@@ -95,44 +93,6 @@ async def test_an_item_carries_its_revision(serve: Serve) -> None:
 
     async with client.get("/v1/group/fed.a") as answer:
         assert answer.headers["ETag"] == '"1.9"'
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("DELETE", "/v1/group/fed.a", None),
-        ("DELETE", "/v1/policy/rule/100001", None),
-        ("PATCH", "/v1/policy/rule?scope=fed", {"rules": []}),
-        ("POST", "/v1/group", {"config": {"name": "fed.b", "cfg_type": "federal"}}),
-        ("PATCH", "/v1/policy/rule", {"insert": {"after": 0, "rules": [{"id": 100009}]}}),
-        ("PATCH", "/v1/policy/rule", {"delete": [100001]}),
-        ("POST", "/v1/system/config/webhook", {"config": {"name": "fed.hook"}}),
-    ],
-)
-async def test_a_write_to_a_federated_object_on_a_worker_is_a_403(
-    serve: Serve, method: str, path: str, body: object
-) -> None:
-    client = await served(serve)
-
-    async with client.request(method, path, json=body) as answer:
-        found = await answer.json(content_type=None)
-
-    assert (answer.status, found["reason"], found["code"]) == (403, "FEDERATED_READ_ONLY", 46)
-
-
-async def test_other_writes_are_not_offered(serve: Serve) -> None:
-    client = await served(serve)
-
-    async with client.patch("/v1/group/b", json={"config": {"name": "b"}}) as answer:
-        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
-
-
-async def test_a_body_nested_as_deep_as_can_be_read_is_judged_too(serve: Serve) -> None:
-    client = await served(serve)
-    deep = '{"a":' * 400 + '{"cfg_type": "federal"}' + "}" * 400
-
-    async with client.post("/v1/group", data=deep, headers={"Content-Type": "application/json"}) as answer:
-        assert answer.status == 403
 
 
 async def ids(client: ClientSession, query: str) -> tuple[list[int], dict[str, object]]:

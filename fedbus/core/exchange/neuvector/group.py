@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from fedbus.core.exchange.neuvector.names import federal
 from fedbus.core.exchange.reading import Conversion, Node
-from fedbus.core.policy_rules.checks import PREFIX
 from fedbus.core.policy_rules.network import LOCAL_ENDS
 from fedbus.model.policy import Group
+from fedbus.model.policy.scope import PREFIX
 
 _METRICS = {
     "grp_sess_cur": "group_sess_cur",

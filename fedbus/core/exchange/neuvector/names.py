@@ -1,7 +1,7 @@
 """Names: what NeuVector calls something in a cluster, and what it is called in the federation."""
 
 from fedbus.core.exchange.reading import Conversion
-from fedbus.core.policy_rules.checks import PREFIX
+from fedbus.model.policy.scope import PREFIX
 
 _OF_ONE_CLUSTER = ("host:", "workload:", "nv.ip.")
 """How groups start that NeuVector makes for what runs in one cluster; none of it exists in another."""

@@ -15,7 +15,6 @@ from fedbus.core.exchange.neuvector import admission, group, network, profile, r
 from fedbus.core.exchange.neuvector.places import annotations, read_places
 from fedbus.core.exchange.neuvector.security_rule import read_security_rule, targets, write_security_rule
 from fedbus.core.exchange.reading import Conversion, Node, Remark
-from fedbus.core.policy_rules.checks import PREFIX
 from fedbus.model.policy import (
     AdmissionRule,
     AdmissionState,
@@ -32,6 +31,7 @@ from fedbus.model.policy import (
     Webhook,
     kind_of,
 )
+from fedbus.model.policy.scope import PREFIX
 
 API_VERSION = "neuvector.com/v1"
 
@@ -160,6 +160,7 @@ _LOSSES: Mapping[type[Policy], Callable[[Any], list[str]]] = MappingProxyType(
         FileProfile: profile.file_losses,
         DlpSensor: sensor.sensor_losses,
         WafSensor: sensor.sensor_losses,
+        AdmissionRule: admission.rule_losses,
         AdmissionState: admission.state_losses,
         VulnerabilityProfile: settings.vulnerability_losses,
         Registry: lambda _: ["the registry itself: NeuVector has no resource for registries"],

@@ -8,7 +8,6 @@ from fedbus.core.exchange.neuvector import network, profile, response
 from fedbus.core.exchange.neuvector.group import read_selector, write_selector
 from fedbus.core.exchange.neuvector.places import annotations
 from fedbus.core.exchange.reading import Conversion, Node
-from fedbus.core.policy_rules.checks import PREFIX
 from fedbus.core.policy_rules.network import LOCAL_ENDS
 from fedbus.model.policy import (
     DlpGroup,
@@ -21,6 +20,7 @@ from fedbus.model.policy import (
     ResponseRule,
     WafGroup,
 )
+from fedbus.model.policy.scope import PREFIX
 
 _NO_MODE = frozenset({"", "N/A"})
 

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 from aiohttp import web
 
+from fedbus.core.writes import Request
 from fedbus.errors import InvalidInput
-from fedbus.master.changes import Request
 from fedbus.web.auth import principal
 
 MAX_KEY = 128

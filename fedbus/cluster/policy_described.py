@@ -2,26 +2,44 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from fedbus.master.changes import Committed, Preview
+from fedbus.core.writes import Committed, Preview
 from fedbus.model import wire
 from fedbus.model.policy import KINDS
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
 from fedbus.web.openapi import Parameter, described, many
-from fedbus.web.policy_reads import FED
+from fedbus.web.policy_reads import FED, LOCAL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SCOPE = Parameter("scope", {"type": "string", "enum": [FED]}, "Only federated policy is written here")
-SCOPE_REQUIRED = Parameter(
-    "scope", {"type": "string", "enum": [FED]}, "fed; without it local policy is meant"
+SCOPE = Parameter(
+    "scope",
+    {"type": "string", "enum": [FED, LOCAL]},
+    "Whose policy is meant; without it what names, ids and cfg_type say, else the cluster's own",
 )
 _COMMENT = Parameter("comment", {"type": "string"}, "Why; kept with the change")
 DRY_RUN = Parameter("dry_run", {"type": "string", "enum": ["true", "false"]}, "Say what would change only")
 _SENSORS = ("dlp_sensor", "waf_sensor")
+
+
+class PolicyDocument(msgspec.Struct):
+    """One document of a change; `spec` is an object of the kind, or names the one to delete."""
+
+    kind: str
+    spec: dict[str, object]
+    op: Literal["apply", "delete"] = "apply"
+    revision: int | None = None
+    target: dict[str, object] | None = None
+
+
+class DocumentsBody(msgspec.Struct):
+    """Many documents, one change; or a stream of them as YAML."""
+
+    documents: list[PolicyDocument]
+    comment: str = ""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -31,15 +49,13 @@ class DryRun(msgspec.Struct, frozen=True):
     changes: list[Preview]
 
 
-def writes(
-    summary: str, kind: str, *, body: Any = None, answer: Any = Committed, scope: Parameter = SCOPE
-) -> Callable[[F], F]:
+def writes(summary: str, kind: str, *, body: Any = None, answer: Any = Committed) -> Callable[[F], F]:
     """Describe a handler that writes a kind."""
     return described(
         summary,
         body=body,
         answer=(answer, DryRun),
-        query=(scope, _COMMENT, DRY_RUN),
+        query=(SCOPE, _COMMENT, DRY_RUN),
         headers=("If-Match", "Idempotency-Key"),
         tag=kind,
     )
@@ -72,7 +88,10 @@ def _shared(config: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return _wrapped(f"{config.__name__}Envelope", config=config)
 
 
-SYSTEM_CONFIG = msgspec.defstruct("SystemConfigEnvelope", [("fed_config", wire.FedSystemConfig)])
+SYSTEM_CONFIG = msgspec.defstruct(
+    "SystemConfigEnvelope",
+    [("fed_config", wire.FedSystemConfig | None, None), ("config", wire.FedSystemConfig | None, None)],
+)
 ENTRY = msgspec.defstruct("VulnerabilityEntryEnvelope", [("config", VulnerabilityEntry)])
 ENTRY_ADDED = msgspec.defstruct(
     "VulnerabilityEntryAdded", [("config", VulnerabilityEntry)], bases=(Committed,), kw_only=True

@@ -1,0 +1,72 @@
+"""What a write of policy is asked with and answered with, whoever keeps the policy."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from fedbus.core import etags
+from fedbus.core.difference import Difference
+from fedbus.model.objects import StoredObject
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a write and why, both kept with it, and how to know the request again.
+
+    With an idempotency `key` the same request (`digest`) gets the same answer for a day.
+    """
+
+    actor: str = ""
+    comment: str = ""
+    key: str = ""
+    digest: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one change."""
+
+    kind: str
+    name: str
+    op: str
+    revision: int
+    document: int | None = None
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """An acknowledged changeset; `version` is the federation's after it, or the cluster's own."""
+
+    changeset: str
+    epoch: int
+    version: int
+    changes: list[Changed]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What one change would do: the fields that would differ."""
+
+    kind: str
+    name: str
+    op: str
+    revision: int
+    document: int | None
+    diff: list[Difference]
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """What `If-Match` asks of an object, or with an empty name of every object of a kind."""
+
+    kind: str
+    name: str = ""
+    if_match: str = ""
+
+    def require(
+        self, one: Callable[[], StoredObject | None], every: Callable[[], Iterable[StoredObject]]
+    ) -> None:
+        """Raise Conflict (412) unless what is held is what the header names."""
+        if not self.if_match:
+            return
+        if not self.name:
+            etags.require(self.if_match, etags.of_all(every()))
+        elif (stored := one()) is not None:
+            etags.require(self.if_match, etags.of(stored), stored.revision)
+        else:
+            etags.require(self.if_match, None, 0)
