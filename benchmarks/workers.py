@@ -57,9 +57,9 @@ async def _join(name: str, token: JoinToken, files: MembershipFiles, clock: Cloc
     bus, renew = (KeyPair.new(KeyType.USER, clock.random_bytes(32)) for _ in range(2))
     server = RestInfo(server=token.server, port=token.port)
     who, keys = dialogue.Joining(name=name), dialogue.Keys(bus, renew)
-    answer = await dialogue.join(token, keys, who, server, clock.now())
+    answer = await dialogue.join(token, keys, who, (server,), clock.now())
     credentials = Credentials(answer.jwt, bus.seed), Credentials(answer.renew_jwt, renew.seed)
-    return files.store(answer, *credentials, server, clock.stamp())
+    return files.store(answer, *credentials, bus_at=server, at=clock.stamp(), token_hash="")
 
 
 async def _ended(dismissal: Dismissal) -> None:

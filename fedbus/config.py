@@ -4,7 +4,9 @@
 setting names the file that holds one.
 """
 
+import difflib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,13 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
 import msgspec
+import yaml
 from msgspec import Meta
 
-from fedbus.errors import ConfigError, FedbusError
+from fedbus.core import fedinitcfg
+from fedbus.errors import ConfigError, FedbusError, InvalidInput
+from fedbus.model import names
 
 PREFIX = "FEDBUS_"
 CONFIG_FILE = "FEDBUS_CONFIG"
 """The variable that names the TOML file, where there is no command line to do so."""
+FEDINITCFG = "fedinitcfg"
+"""The setting that names a file as NeuVector's."""
+_TOKEN_KEY = "join_token"  # noqa: S105 - the name of a key
+_MAX_TOKEN_FILE = 65_536
+_USERINFO = re.compile(r"//[^/@]*@")
 MAX_JWT_DAYS = 365
 """The longest a worker's credential may live: so long is a revocation remembered."""
 
@@ -64,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The context in it; default its current one."""
     inventory_file: Path | None = None
     """A file with the inventory, where there is no Kubernetes; read again when it changes."""
+    fedinitcfg: Path | None = None
+    """A file as NeuVector's `fedinitcfg.yaml`: everything else here wins over what it says."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 256
     """Megabytes that should be free where the data directory is; below it `fedbus doctor` says so."""
 
@@ -77,14 +89,32 @@ class MasterSettings(Settings, frozen=True, kw_only=True):
     """Its port; 0 takes a free one at first start and keeps it."""
     bus_urls: tuple[Annotated[str, Meta(pattern="^tls://")], ...] = ()
     """The servers of an external bus; none means the embedded one."""
-    bus_credentials: Path | None = None
-    """The credentials file for an external bus."""
+    bus_replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    """How many servers of an external bus keep each stream."""
+    bus_ca_file: Path | None = None
+    """On a bus of somebody else's operator: the CA of its servers' certificates, PEM."""
+    bus_operator_key_file: Path | None = None
+    """There: the seed of a signing key of the operator, which signs the federation's two accounts."""
+    bus_system_credentials_file: Path | None = None
+    """There: the credentials of a user of the system account, which pushes them."""
     advertised_server: str = ""
     """The name or address of the bus that join tokens carry; default `bus_host`."""
     worker_jwt_days: Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)] = 7.0
     """Days a worker's credential is good for; it is renewed at two thirds."""
     checkpoint_interval: Seconds = 5.0
     """Seconds between signed checkpoints."""
+    promote_name: str = ""
+    """Be the master of a federation of this name: promote at the first start, rename at a later one."""
+    advertised_port: Port = 0
+    """The port of the bus that join tokens carry; 0 is the one it listens on."""
+    advertised_rest_server: str = ""
+    """How others reach this REST API: what the summary and NeuVector's `rest_info` say."""
+    advertised_rest_port: Port = 0
+    """Its port."""
+    deploy_repo_scan_data: bool = False
+    """Whether results of CI pipelines go to the workers, until it is set over REST."""
+    allow_same_uid_rejoin: bool = True
+    """Whether a token made for a member's name and its cluster uid bring it back without its keys."""
 
 
 class WorkerSettings(Settings, frozen=True, kw_only=True):
@@ -98,6 +128,20 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
     """The master's bus, instead of the one the join token names."""
     join_port: Port = 0
     """Its port, instead of the one the join token names; 0 leaves that."""
+    join_labels: tuple[str, ...] = ()
+    """Labels to join with, each `key=value`."""
+    cluster_uid: str = ""
+    """What tells this cluster from every other (the uid of `kube-system`): it may come back by it."""
+    advertised_rest_server: str = ""
+    """How the master's users reach this REST API."""
+    advertised_rest_port: Port = 0
+    """Its port."""
+
+    def labels(self) -> dict[str, str]:
+        """Return `join_labels` as labels. Raises InvalidInput."""
+        found = dict(label.partition("=")[::2] for label in self.join_labels)
+        names.check_labels(found)
+        return found
 
 
 _KINDS: dict[str, type[Settings]] = {"master": MasterSettings, "worker": WorkerSettings}
@@ -132,23 +176,128 @@ def load(
     the service `fedbus-webhook` that is `FEDBUS_WEBHOOK_PORT=tcp://...`, which is none of ours either.
     Raises ConfigError that lists every fault.
     """
-    struct = _KINDS[kind]
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    values: dict[str, object] = {"data_dir": default_data_dir(kind, environ)}
-    faults: list[str] = []
-    for name, value in _read_file(path).items():
-        if name in fields:
-            _accept(values, faults, fields[name], value, f"{path}: {name}", strict=True)
-        else:
-            faults.append(f"{path}: {name}: there is no such setting")
-    for name, field in fields.items():
-        if (text := environ.get(PREFIX + name.upper())) is not None and not text.startswith(_LINKS):
-            _accept(values, faults, field, _from_text(field, text), PREFIX + name.upper(), strict=False)
-        if (value := flags.get(name)) is not None:
-            _accept(values, faults, field, value, f"--{name.replace('_', '-')}", strict=True)
-    if faults:
-        raise ConfigError("\n".join(["The configuration is wrong:", *(f"  {fault}" for fault in faults)]))
-    return msgspec.convert(values, struct, dec_hook=_as_path)
+    return _Reading(kind, path, environ, flags).settings
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """One setting in force: its value with secrets masked, and where it is from."""
+
+    name: str
+    value: object
+    origin: str
+
+
+def effective(
+    kind: Literal["master", "worker"], path: Path | None, environ: Mapping[str, str]
+) -> list[Effective]:
+    """Return every setting a daemon would have. Raises ConfigError that lists every fault."""
+    reading = _Reading(kind, path, environ, _NO_FLAGS)
+    values = msgspec.structs.asdict(reading.settings)
+    return [
+        Effective(name, _masked(value), reading.origins.get(name, "default"))
+        for name, value in values.items()
+    ]
+
+
+def _masked(value: object) -> object:
+    """Return a value as it may be shown: what an address says of who calls is left out."""
+    if isinstance(value, tuple):
+        return [_masked(one) for one in value]
+    return _USERINFO.sub("//***@", value) if isinstance(value, str) else value
+
+
+class _Reading:
+    """One look at file, environment and flags: values, where each is from, and what is wrong."""
+
+    def __init__(
+        self,
+        kind: Literal["master", "worker"],
+        path: Path | None,
+        environ: Mapping[str, str],
+        flags: Mapping[str, object],
+    ) -> None:
+        self._kind = kind
+        struct = _KINDS[kind]
+        self._fields = {field.name: field for field in msgspec.structs.fields(struct)}
+        self._values: dict[str, object] = {"data_dir": default_data_dir(kind, environ)}
+        self.origins: dict[str, str] = {}
+        self._faults: list[str] = []
+        file = _read_file(path)
+        named = flags.get(FEDINITCFG) or environ.get(PREFIX + FEDINITCFG.upper()) or file.get(FEDINITCFG)
+        if isinstance(named, str | Path):
+            self._take_fedinitcfg(Path(named).expanduser())
+        for name, value in file.items():
+            if name in self._fields:
+                self._accept(name, value, f"{path}: {name}")
+            else:
+                self._faults.append(f"{path}: {name}: {self._no_such(name)}")
+        for name, field in self._fields.items():
+            text = environ.get(PREFIX + name.upper())
+            if text is not None and not text.startswith(_LINKS):
+                self._accept(name, _from_text(field, text), PREFIX + name.upper(), strict=False)
+            if (value := flags.get(name)) is not None:
+                self._accept(name, value, f"--{name.replace('_', '-')}")
+        if not self._faults:
+            self._check_names()
+            if kind == "master":
+                self._faults += _faults_of_bus(self._values)
+        if self._faults:
+            raise ConfigError(
+                "\n".join(["The configuration is wrong:", *(f"  {one}" for one in self._faults)])
+            )
+        self.settings: Settings = msgspec.convert(self._values, struct, dec_hook=_as_path)
+
+    def _accept(self, name: str, value: object, origin: str, *, strict: bool = True) -> None:
+        try:
+            field = self._fields[name]
+            self._values[name] = msgspec.convert(value, field.type, strict=strict, dec_hook=_as_path)
+            self.origins[name] = origin
+        except msgspec.ValidationError as error:
+            self._faults.append(f"{origin}: {error}")
+
+    def _no_such(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._fields, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        return f"there is no such setting{meant} The settings are {', '.join(self._fields)}"
+
+    def _take_fedinitcfg(self, path: Path) -> None:
+        document = _read_yaml(path)
+        found, faults = fedinitcfg.translate(document, self._kind)
+        self._faults += [f"{path}: {fault}" for fault in faults]
+        for name, (key, value) in found.items():
+            self._accept(name, value, f"{path}: {key}")
+        if self._kind == "worker" and fedinitcfg.lowered(document).get(_TOKEN_KEY):
+            self._accept("join_token_file", path, f"{path}: {_TOKEN_KEY}")
+
+    def _check_names(self) -> None:
+        """Check what a bootstrap would refuse only when the daemon runs."""
+        wanted = "promote_name" if self._kind == "master" else "join_name"
+        try:
+            if name := self._values.get(wanted):
+                names.check_cluster(str(name))
+            if self._kind == "worker":
+                wanted = "join_labels"
+                msgspec.convert(self._values, WorkerSettings, dec_hook=_as_path).labels()
+        except InvalidInput as error:
+            self._faults.append(f"{self.origins.get(wanted, wanted)}: {error.message}")
+        if self._values.get("join_token_file") and not self._values.get("join_name"):
+            self._faults.append(
+                f"{self.origins['join_token_file']}: join_name is missing: a cluster has a name"
+            )
+
+
+def _faults_of_bus(values: Mapping[str, object]) -> list[str]:
+    """Say which settings of an external bus do not go together."""
+    faults = []
+    theirs = ("bus_ca_file", "bus_operator_key_file", "bus_system_credentials_file")
+    missing = [name for name in theirs if not values.get(name)]
+    if 0 < len(missing) < len(theirs):
+        faults.append(f"{', '.join(missing)}: missing; on somebody else's bus all three are needed")
+    external = [name for name in theirs if values.get(name)]
+    external += ["bus_replicas"] if values.get("bus_replicas", 1) != 1 else []
+    if external and not values.get("bus_urls"):
+        faults.append(f"{', '.join(external)}: only for an external bus, which bus_urls names")
+    return faults
 
 
 def main(kind: Literal["master", "worker"], run: Callable[[Any], None]) -> int:
@@ -184,19 +333,44 @@ def _read_file(path: Path | None) -> dict[str, object]:
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
 
 
-def _accept(
-    values: dict[str, object],
-    faults: list[str],
-    field: msgspec.structs.FieldInfo,
-    value: object,
-    origin: str,
-    *,
-    strict: bool,
-) -> None:
+def _read_yaml(path: Path) -> dict[object, object]:
     try:
-        values[field.name] = msgspec.convert(value, field.type, strict=strict, dec_hook=_as_path)
-    except msgspec.ValidationError as error:
-        faults.append(f"{origin}: {error}")
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        # Where, but not what: the file may hold a token.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: this is no valid YAML") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected keys and values, as in NeuVector's fedinitcfg.yaml")
+    return found
+
+
+def token_in(path: Path) -> str:
+    """Return the join token in a file: all of it, or `join_token` of a fedinitcfg.
+
+    Raises OSError, ConfigError for a fedinitcfg without one.
+    """
+    if path.suffix not in (".yaml", ".yml"):
+        with path.open("rb") as file:
+            return file.read(_MAX_TOKEN_FILE).decode(errors="replace")
+    path.stat()  # whoever asks wants to tell a file that is away from one that is wrong
+    token = fedinitcfg.lowered(_read_yaml(path)).get(_TOKEN_KEY)
+    if not isinstance(token, str) or not token:
+        raise ConfigError(f"{path}: {_TOKEN_KEY} is missing")
+    return token
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [str(key.value).lower() for key, _ in node.value]
+        if len(keys) != len(set(keys)):
+            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _from_text(field: msgspec.structs.FieldInfo, text: str) -> object:

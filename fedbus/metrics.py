@@ -38,7 +38,7 @@ _FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 _published = Counter("fedbus_events_published", "Events the bus has acknowledged.", registry=REGISTRY)
 _applied = Counter(
     "fedbus_events_applied",
-    "Events read from the bus, by what became of them: applied, duplicate, refused, conflict, skipped.",
+    "Events read from the bus, by what became of them: applied, duplicate, refused, conflict, parked.",
     ("kind", "result"),
     registry=REGISTRY,
 )

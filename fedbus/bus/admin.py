@@ -3,6 +3,7 @@
 import msgspec
 
 from fedbus.bus.session import Connection
+from fedbus.core import connectivity
 from fedbus.errors import Unavailable
 
 
@@ -16,8 +17,16 @@ class _Answer(msgspec.Struct):
 
 
 async def held_account(system: Connection, account: str) -> str:
-    """Return the JWT that the servers have of an account; empty when they have none. Raises Unavailable."""
-    reply = await system.request(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP")
+    """Return the JWT that the servers have of an account; empty when they have none.
+
+    Raises Unavailable: CLAIMS_REFUSED where there is no resolver that takes pushed ones.
+    """
+    try:
+        reply = await system.request(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP")
+    except Unavailable as error:
+        if error.code != "BUS_NO_RESPONDERS":
+            raise
+        raise connectivity.error("CLAIMS_REFUSED", "the bus takes no pushed accounts") from error
     return reply.data.decode("ascii", errors="replace")
 
 
@@ -29,6 +38,5 @@ async def push_account(system: Connection, account_jwt: str) -> None:
     reply = await system.request("$SYS.REQ.CLAIMS.UPDATE", account_jwt.encode())
     answer = msgspec.json.decode(reply.data, type=_Answer)
     if answer.error is not None:
-        raise Unavailable(
-            f"the bus refused the account's claims: {answer.error.description}", code="CLAIMS_REFUSED"
-        )
+        refused = f"the bus refused the account's claims: {answer.error.description}"
+        raise connectivity.error("CLAIMS_REFUSED", refused)

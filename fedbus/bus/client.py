@@ -49,15 +49,8 @@ class Client(nats.aio.client.Client):
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        """Parse the lines of a header block as nats-py does, which looks at every character of every name."""
-        found = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
-            if colon and name.isascii():
-                key = name.strip().decode()
-                if key.split() == [key]:  # no blank inside, and not empty
-                    found[key] = value.strip().decode(errors="replace")
-        return found
+        """Parse as nats-py does, which looks at every character of every name."""
+        return parse_headers(raw)
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -65,6 +58,18 @@ class Client(nats.aio.client.Client):
         """Make a message; a byte that is no text is written in hexadecimal, which no subject of ours has."""
         made: nats.aio.msg.Msg = super()._build_message(sid, _text(subject), _text(reply), data, headers)
         return made
+
+
+def parse_headers(raw: bytes) -> dict[str, str]:
+    """Parse the lines of a header block; what is no header is left out."""
+    found = {}
+    for line in raw.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon and name.isascii():
+            key = name.strip().decode()
+            if key.split() == [key]:  # no blank inside, and not empty
+                found[key] = value.strip().decode(errors="replace")
+    return found
 
 
 def _text(raw: bytes) -> bytes:

@@ -13,7 +13,7 @@ from fedbus.core.connectivity import Step
 from fedbus.core.diagnosis import Finding
 from fedbus.errors import FedbusError
 
-Work = Callable[[], Awaitable[str]]
+Work = Callable[[], Awaitable[str | Finding]]
 Attempt = Callable[[Reader], Awaitable[str]]
 """A try of a consumer that is there for nothing else."""
 
@@ -26,7 +26,7 @@ class Examination:
         self._broken = ""
 
     async def step(self, step: Step, work: Work, *, blocks: bool = True, independent: bool = False) -> None:
-        """Run a step; `work` returns what it saw, or raises what is wrong.
+        """Run a step; `work` returns what it saw or a finding, or raises what is wrong.
 
         With `blocks`, the steps behind it need it; an `independent` one is run whatever failed before.
         """
@@ -34,23 +34,27 @@ class Examination:
             self.findings.append(diagnosis.not_tested(step, f"needs what failed before: {self._broken}"))
             return
         try:
-            self.findings.append(diagnosis.ok(step, await work()))
+            seen = await work()
+            self.findings.append(diagnosis.ok(step, seen) if isinstance(seen, str) else seen)
         except FedbusError as error:
             self.findings.append(diagnosis.failed(step, error))
             if blocks:
                 self._broken = step.title
 
     async def way(self, endpoint: Endpoint) -> None:
-        """Go to the bus: name, TCP, TLS. Of several servers each is tried, and one that works is enough."""
+        """Go to the bus: name, TCP, TLS.
+
+        Of several servers each is tried; one that works is enough, and one that does not is a warning.
+        """
 
         async def shake(server: str) -> str:
             return await reach.shake_hands(server, endpoint.ca_pem)
 
         for step, attempt in ((Step.NAME, reach.resolve), (Step.TCP, reach.dial), (Step.TLS, shake)):
-            await self.step(step, lambda attempt=attempt: _any(endpoint.servers, attempt))  # type: ignore[misc]
+            await self.step(step, lambda step=step, attempt=attempt: _any(step, endpoint.servers, attempt))  # type: ignore[misc]
 
 
-async def _any(servers: Sequence[str], attempt: Callable[[str], Awaitable[str]]) -> str:
+async def _any(step: Step, servers: Sequence[str], attempt: Callable[[str], Awaitable[str]]) -> str | Finding:
     said, failures = [], []
     for server in servers:
         try:
@@ -59,7 +63,8 @@ async def _any(servers: Sequence[str], attempt: Callable[[str], Awaitable[str]])
             failures.append(error)
     if not said:
         raise failures[0]
-    return "; ".join([*said, *(f"but: {failure.message}" for failure in failures)])
+    detail = "; ".join([*said, *(f"but: {failure.message}" for failure in failures)])
+    return diagnosis.warned(step, detail, failures[0]) if failures else detail
 
 
 async def try_consumer(reader: Reader) -> str:

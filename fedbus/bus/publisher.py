@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from fedbus import tracing
+from fedbus.bus import topology
+from fedbus.bus.client import parse_headers
 from fedbus.bus.session import Connection, Message
 from fedbus.bus.topology import POLICY
 from fedbus.core import backoff
@@ -24,6 +26,8 @@ _WRONG_SEQUENCE = (10071, 10164)
 _DUPLICATE = 10201
 _TOO_LARGE = 10054
 _TRY_SECONDS = 2.0
+_MISMATCHES = 3
+"""How often a sequence must be wrong after a try of unknown outcome: that try may be on its way yet."""
 
 
 class _Failure(msgspec.Struct):
@@ -67,18 +71,24 @@ async def publish(
     nothing was sent, OutcomeUnknown when something may have been, SequenceMismatch and TooLarge when the
     bus refused it.
     """
-    attempt, sent = 0, False
+    attempt, sent, mismatches, doubted = 0, False, 0, False
     while True:
         attempt += 1
         try:
             live = connection()
             sent = True
             return await _attempt(live, events, expected, f"{tag}.{attempt}", trace)
-        except (SequenceMismatch, TooLarge):
+        except TooLarge:
             raise
+        except SequenceMismatch:
+            mismatches += 1
+            if not doubted or mismatches >= _MISMATCHES:
+                raise
+            await asyncio.sleep(backoff.delay(attempt, clock.jitter(), cap=1.0))
         except FedbusError as error:
             if not sent:
                 raise
+            doubted = True
             if clock.monotonic() >= deadline:
                 raise OutcomeUnknown(
                     f"the bus did not say in time whether it took the change: {error.message}",
@@ -145,7 +155,5 @@ def _raise(ack: _Ack) -> None:
 
 async def last_event_id(connection: Connection, subject: str) -> tuple[str, int] | None:
     """Return the event id and sequence of the newest message on a subject; None if there is none."""
-    message = await connection.request(f"$JS.API.DIRECT.GET.{POLICY}.{subject}")
-    if "Nats-Sequence" not in message.headers:
-        return None
-    return message.headers.get("ce-id", ""), int(message.headers["Nats-Sequence"])
+    newest = await topology.last(connection, POLICY, subject)
+    return None if newest is None else (parse_headers(newest.headers).get("ce-id", ""), newest.seq)

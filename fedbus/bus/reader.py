@@ -23,6 +23,8 @@ _EXPIRES = 30.0
 _HEARTBEAT = 2.0
 _SILENCE = 5.0
 """Seconds without a message or a heartbeat after which the session is given up."""
+_MAX_UNHEARD = 10
+_UNHEARD_PAUSE = 0.05
 _CONSUMER_NOT_FOUND = 10014
 _STREAM_NOT_FOUND = 10059
 _NO_JETSTREAM = (10035, 10039, 10076)
@@ -68,6 +70,7 @@ class Reader:
         self._arrived = asyncio.Event()
         self._wanted = 0
         self._idle = False
+        self._heard, self._unheard = False, 0
 
     async def attach(self, after: int | None, *, headers_only: bool = False) -> int:
         """Make the consumer anew and return how many messages wait for it.
@@ -101,6 +104,7 @@ class Reader:
         created = msgspec.json.decode(answer.data, type=_Created)
         if created.error is not None:
             raise _refusal(created.error, "the bus did not make the consumer")
+        self._heard, self._unheard = False, 0
         return created.num_pending
 
     async def detach(self) -> None:
@@ -175,8 +179,15 @@ class Reader:
                 messages.append(message)
             elif (status := message.headers.get("Status", "")) == "100":
                 self._idle = True
+            elif status == "503" and not self._heard and self._unheard < _MAX_UNHEARD:
+                # On a bus of several servers a consumer may be on another one than ours, which hears of it
+                # a moment after it was made.
+                self._unheard += 1
+                self._wanted -= BATCH
+                await asyncio.sleep(_UNHEARD_PAUSE * self._unheard)
             else:
                 self._end_of_request(status, message)
+        self._heard = self._heard or bool(messages) or self._idle
         return messages
 
     def _end_of_request(self, status: str, message: Message) -> None:

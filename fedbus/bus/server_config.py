@@ -19,6 +19,16 @@ MONITOR_OFF: Final = 0
 _ANY_PORT: Final = -1
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a server one of several that keep the same streams."""
+
+    name: str
+    routes: tuple[str, ...]
+    """Every server's `host:port` for the others, its own included."""
+    host: str = "0.0.0.0"  # noqa: S104 - the others dial in; both sides show a certificate of the CA
+    port: int = 6222
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between servers."""
 
@@ -45,6 +55,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Size at which the server's log file is put aside; three old ones are kept."""
     sync_always: bool = True
     """Whether an acknowledged message is on disk, not just handed to the operating system."""
+    ca_file: Path | None = None
+    """The CA that the other servers' certificates are of; needed with `cluster`."""
+    cluster: Cluster | None = None
 
     @property
     def store_directory(self) -> Path:
@@ -69,7 +82,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def render(settings: ServerSettings) -> str:
     """Write the configuration. Raises ConfigError when a value cannot be put into one."""
-    lines = [*_listener(settings), *_tls(settings), *_jetstream(settings), *_accounts(settings)]
+    lines = [*_listener(settings), *_tls(settings)]
+    if settings.cluster is not None:
+        lines += _cluster(settings, settings.cluster)
+    lines += [*_jetstream(settings), *_accounts(settings)]
     return "\n".join(lines) + "\n"
 
 
@@ -108,6 +124,26 @@ def _tls(settings: ServerSettings) -> list[str]:
     ]
 
 
+def _cluster(settings: ServerSettings, cluster: Cluster) -> list[str]:
+    return [
+        "cluster {",
+        f"  name: {_quote(cluster.name)}",
+        f"  host: {_quote(cluster.host)}",
+        f"  port: {cluster.port}",
+        f"  routes: [{', '.join(_quote(f'tls://{route}') for route in cluster.routes)}]",
+        # whoever gets onto a route is a server to the others, and reads everything
+        "  tls {",
+        f"    cert_file: {_quote(settings.certificate_file)}",
+        f"    key_file: {_quote(settings.certificate_file)}",
+        f"    ca_file: {_quote(settings.ca_file or '')}",
+        "    verify: true",
+        "    timeout: 5",
+        "  }",
+        "  no_advertise: true",
+        "}",
+    ]
+
+
 def _jetstream(settings: ServerSettings) -> list[str]:
     sync = "always" if settings.sync_always else '"2m"'
     return [
@@ -134,7 +170,8 @@ def _accounts(settings: ServerSettings) -> list[str]:
         "  type: full",
         f"  dir: {_quote(settings.jwt_directory)}",
         "  allow_delete: false",
-        '  interval: "2m"',
+        # A server of a cluster that was away learns from the others at this interval who was revoked.
+        f'  interval: "{"5s" if settings.cluster else "2m"}"',
         "  limit: 1000",
         "}",
         "resolver_preload {",

@@ -16,6 +16,11 @@ MAX_MESSAGE = 768 * 1024
 """Bytes of one stored message, headers included: below the server's max_payload, which would end the
 session instead of refusing the message."""
 _STREAM_NOT_FOUND = 10059
+_MESSAGE_NOT_FOUND = 10037
+_NO_LEADER = (10003, 10008, 10009, 10118)
+"""No quorum, temporarily unavailable, not the leader, stream offline: another moment, another answer."""
+_NO_PEERS = (10005, 10023, 10052, 10074)
+"""Too few servers, or too little room on them, for the replicas."""
 _SECOND = 1_000_000_000
 
 
@@ -76,11 +81,32 @@ class _State(msgspec.Struct, frozen=True):
     messages: int = 0
 
 
+class _Peer(msgspec.Struct, frozen=True):
+    name: str = ""
+    current: bool = False
+    offline: bool = False
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """The servers that keep a stream; `replicas` are those beside the leader."""
+
+    leader: str = ""
+    replicas: list[_Peer] = []
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    seq: int = 0
+    time: str = ""
+    hdrs: bytes = b""
+
+
 class _Answer(msgspec.Struct):
     error: _Failure | None = None
     config: msgspec.Raw = msgspec.Raw(b"{}")
     created: str = ""
     state: _State = _State()
+    cluster: _Group = _Group()
+    message: _Stored = _Stored()
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -88,12 +114,45 @@ class StreamInfo(msgspec.Struct, frozen=True):
 
     created: str
     last_seq: int
+    behind: tuple[str, ...] = ()
+    """Servers that are there and have not caught up with the stream's leader."""
+    away: tuple[str, ...] = ()
+    """Servers of the stream that are not there."""
+
+
+class Last(msgspec.Struct, frozen=True):
+    """The newest message of a subject."""
+
+    seq: int
+    time: str
+    headers: bytes
 
 
 async def info(connection: Connection, stream: str) -> StreamInfo | None:
     """Return a stream's identity and head; None if it does not exist. Raises Unavailable."""
     answer = await _call(connection, f"$JS.API.STREAM.INFO.{stream}", b"")
-    return None if answer is None else StreamInfo(answer.created, answer.state.last_seq)
+    if answer is None:
+        return None
+    peers = answer.cluster.replicas
+    return StreamInfo(
+        answer.created,
+        answer.state.last_seq,
+        behind=tuple(p.name for p in peers if not p.current and not p.offline),
+        away=tuple(p.name for p in peers if p.offline),
+    )
+
+
+async def last(connection: Connection, stream: str, subject: str) -> Last | None:
+    """Return the newest message of a subject, by the stream's leader; None if there is none.
+
+    Not the direct read: any server of the stream answers that, one that lags behind too.
+    Raises Unavailable.
+    """
+    body = msgspec.json.encode({"last_by_subj": subject})
+    answer = await _call(connection, f"$JS.API.STREAM.MSG.GET.{stream}", body)
+    if answer is None:
+        return None
+    return Last(answer.message.seq, answer.message.time, answer.message.hdrs)
 
 
 async def ensure(connection: Connection, replicas: int = 1) -> None:
@@ -119,6 +178,12 @@ async def recreate(connection: Connection, stream: str, replicas: int = 1) -> No
     await _call(connection, f"$JS.API.STREAM.CREATE.{stream}", body)
 
 
+async def remove(connection: Connection) -> None:
+    """Delete every stream with all it holds. Raises Unavailable."""
+    for stream in STREAMS:
+        await _call(connection, f"$JS.API.STREAM.DELETE.{stream.name}", b"")
+
+
 async def probe(connection: Connection) -> None:
     """Have the bus store one message: connected does not mean that it can. Raises Unavailable."""
     reply = await connection.request(PROBE_SUBJECT, b"ready?", timeout=2.0)
@@ -131,10 +196,9 @@ async def probe(connection: Connection) -> None:
 async def stamp(connection: Connection) -> str:
     """Have the bus store one message and return when it did, by its own clock. Raises Unavailable."""
     await probe(connection)
-    reply = await connection.request(f"$JS.API.DIRECT.GET.{PROBE}.{PROBE_SUBJECT}")
-    if (at := reply.headers.get("Nats-Time-Stamp", "")) == "":
+    if (stored := await last(connection, PROBE, PROBE_SUBJECT)) is None:
         raise connectivity.error("BUS_NOT_STORING", "the bus does not give back what it stored")
-    return at
+    return stored.time
 
 
 async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | None:
@@ -142,11 +206,15 @@ async def _call(connection: Connection, subject: str, body: bytes) -> _Answer | 
     answer = msgspec.json.decode(reply.data, type=_Answer)
     if answer.error is None:
         return answer
-    if answer.error.err_code == _STREAM_NOT_FOUND:
+    if answer.error.err_code in (_STREAM_NOT_FOUND, _MESSAGE_NOT_FOUND):
         return None
+    said = f"the bus refused {subject}: {answer.error.description}"
+    if answer.error.err_code in _NO_LEADER:
+        raise connectivity.error("BUS_NO_LEADER", said)
+    if answer.error.err_code in _NO_PEERS:
+        raise connectivity.error("BUS_TOO_SMALL", said)
     if "UPDATE" in subject or "CREATE" in subject:
         raise ConfigError(
             f"the bus refused a stream ({subject}): {answer.error.description}", code="STREAM_REFUSED"
         )
-    refused = f"the bus refused {subject}: {answer.error.description}"
-    raise connectivity.error("STREAM_REFUSED", refused)
+    raise connectivity.error("STREAM_REFUSED", said)

@@ -83,7 +83,7 @@ def _joining(
 ) -> Diagnosis:
     from fedbus.worker.doctor import examine_join  # noqa: PLC0415 - likewise
 
-    settings = config.load("worker", config_file, os.environ, flags)
+    settings = config.load("worker", config_file, _environ(), flags)
     return asyncio.run(examine_join(plan, settings, Clock(), max_skew))
 
 
@@ -95,12 +95,12 @@ def _member(
     if _is_master(directory):
         from fedbus.master import doctor as of_master  # noqa: PLC0415 - likewise
 
-        settings = config.load("master", config_file, os.environ, flags)
+        settings = config.load("master", config_file, _environ(), flags)
         return asyncio.run(of_master.examine(settings, Clock(), max_skew))
     from fedbus.worker import doctor as of_worker  # noqa: PLC0415 - likewise
 
     return asyncio.run(
-        of_worker.examine(config.load("worker", config_file, os.environ, flags), Clock(), max_skew)
+        of_worker.examine(config.load("worker", config_file, _environ(), flags), Clock(), max_skew)
     )
 
 
@@ -127,6 +127,11 @@ def _is_master(directory: Path) -> bool:
     except (OSError, msgspec.DecodeError):
         return False
     return note.role == "master"
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment without what `fedbus join` reads there under the name of a worker's setting."""
+    return {name: value for name, value in os.environ.items() if name != "FEDBUS_JOIN_TOKEN_FILE"}
 
 
 def _show(diagnosis: Diagnosis) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from fedbus.cli.client import secret_from
 from fedbus.cli.errors import CliError
 from fedbus.cli.exit_codes import ExitCode
-from fedbus.cli.output import facts, say
+from fedbus.cli.output import Column, facts, rows, say
 from fedbus.cli.session import Session, command, confirm, labels, write_new
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -22,7 +23,7 @@ PasswordFile = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for function in (promote, demote, join, leave, status):
+    for function in (promote, demote, join, leave, status, parked):
         command(app)(function)
 
 
@@ -101,6 +102,23 @@ async def status(session: Session) -> None:
         "member": await session.api.get("/v1/fed/member"),
     }
     session.emit(found, lambda: _show_status(found))
+
+
+async def parked(session: Session) -> None:
+    """List what this cluster holds and cannot read: a newer fedbus applies it when it starts."""
+    found = await session.api.get("/v1/fed/parked")
+    listed = found["events"]
+    assert isinstance(listed, list)  # noqa: S101 - that is the answer's form
+    columns: list[Column] = [
+        ("KIND", itemgetter("kind")),
+        ("NAME", itemgetter("name")),
+        ("SCOPE", itemgetter("scope")),
+        ("TYPE", itemgetter("type")),
+        ("REVISION", itemgetter("revision")),
+        ("IN FORCE", itemgetter("revision_in_force")),
+        ("CHANGED", itemgetter("changed_at")),
+    ]
+    session.emit(found, lambda: rows(columns, listed, empty="Nothing is parked"))
 
 
 def _show_status(found: dict[str, object]) -> None:

@@ -8,8 +8,10 @@ import typer
 from fedbus import __version__
 from fedbus.cli import (
     admission,
+    bus,
     changes,
     cluster,
+    configuration,
     daemon,
     demo,
     doctor,
@@ -76,7 +78,9 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(admission.app, name="admission")
 app.add_typer(inventory.app, name="inventory")
+app.add_typer(bus.app, name="bus")
 app.add_typer(profile.app, name="profile")
+app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("schemas", hidden=True)(_write_schemas)

@@ -70,6 +70,13 @@ def _age(row: SummaryRow) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def _protocol(row: SummaryRow) -> object:
+    """Return the agreed version; where there is none, the range that does not fit."""
+    version = row.version
+    spoken = f"{version.protocol_min}-{version.protocol_max}"
+    return (version.protocol or spoken) if version.compatible else f"{spoken} (unsupported)"
+
+
 COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("NAME", lambda row: row.name),
     ("ROLE", lambda row: row.role),
@@ -77,7 +84,8 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("SYNC", lambda row: row.sync.state),
     ("APPLIED/HEAD", lambda row: f"{row.sync.applied_version}/{row.sync.head_version}"),
     ("LAG", _lag),
-    ("VERSION", lambda row: row.version.fedbus + ("" if row.version.compatible else " (incompatible)")),
+    ("VERSION", lambda row: row.version.fedbus),
+    ("PROTOCOL", _protocol),
     ("MEMBERSHIP", lambda row: row.membership),
     ("STATUS", lambda row: row.status),
     ("HEARTBEAT", _age),
@@ -85,6 +93,7 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("HOSTS", lambda row: row.cluster.inventory and row.cluster.inventory.hosts),
     ("PODS", lambda row: row.cluster.inventory and row.cluster.inventory.running_pods),
     ("DENIED", lambda row: row.cluster.admission and row.cluster.admission.stats.k8s_denied_requests),
+    ("PARKED", lambda row: row.parked or None),
     ("LABELS", lambda row: row.labels or None),
 ]
 

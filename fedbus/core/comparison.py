@@ -7,6 +7,10 @@ import msgspec
 from fedbus.model import subjects
 from fedbus.model.events import Event
 
+SETTLE_SECONDS = 10.0
+"""How long a bus of several servers must show the same loss before it is believed: one that has just come
+back, or that leads since a moment, may not have read everything it has."""
+
 
 class OnStream(msgspec.Struct, frozen=True):
     """The last message of a subject; `event` is None if the federation did not sign it."""
@@ -28,6 +32,14 @@ class Comparison(msgspec.Struct, kw_only=True):
     """The store has these and the stream lost them."""
     foreign: dict[str, int] = {}
     """Every subject whose last message is not ours, with its sequence."""
+
+
+def loss_is_certain(*, replicas: int, behind: int, seconds: float) -> bool:
+    """Tell whether a stream that shows less than it had has lost it, `seconds` after it was first seen.
+
+    `behind` is how many of its servers are catching up. One server has nobody to catch up with.
+    """
+    return replicas == 1 or (behind == 0 and seconds >= SETTLE_SECONDS)
 
 
 def compare(held: Iterable[tuple[Event, int]], stream: Mapping[str, OnStream]) -> Comparison:

@@ -82,7 +82,10 @@ TABLE: Mapping[str, Cause] = {
         Step.TOKEN, "join under that name, or ask for a token for this cluster", refused=True
     ),
     "CLUSTER_NAME_TAKEN": Cause(
-        Step.TOKEN, "choose another name, or remove the other cluster on the master", refused=True
+        Step.TOKEN,
+        "choose another name, or remove the other cluster on the master; if this is it, come back,"
+        " use a token made for its name, and the cluster_uid it joined with",
+        refused=True,
     ),
     "NAME_UNRESOLVED": Cause(Step.NAME, "check the name and the resolver, or join with --server ADDRESS"),
     "TCP_REFUSED": Cause(Step.TCP, _START),
@@ -122,6 +125,19 @@ TABLE: Mapping[str, Cause] = {
     "CLUSTER_LEFT": Cause(Step.CREDENTIAL, "to return, join with a new token", refused=True),
     "FEDERATION_ENDED": Cause(Step.CREDENTIAL, "join another federation with a token of it", refused=True),
     "CLUSTER_UNKNOWN": Cause(Step.CREDENTIAL, _REJOIN, refused=True),
+    "SYSTEM_ACCOUNT_NEEDED": Cause(
+        Step.CREDENTIAL,
+        "let bus_system_credentials_file hold a user of the bus's system account",
+        refused=True,
+    ),
+    "OPERATOR_KEY_UNTRUSTED": Cause(
+        Step.CREDENTIAL,
+        "have the bus's operator add the public key to its signing keys, and reload the servers",
+        refused=True,
+    ),
+    "CLAIMS_REFUSED": Cause(
+        Step.CREDENTIAL, "give the bus's servers a resolver of type full, with room for two more accounts"
+    ),
     "PERMISSION_DENIED": Cause(
         Step.PERMISSIONS,
         "let the worker renew its credential; on an external bus, push the federation's account again",
@@ -129,6 +145,15 @@ TABLE: Mapping[str, Cause] = {
     ),
     "STREAM_MISSING": Cause(Step.STREAM, "start the master: it makes the streams at every start"),
     "STREAM_REFUSED": Cause(Step.STREAM, "read the bus's log: it says what it has against the stream"),
+    "BUS_NO_LEADER": Cause(
+        Step.STREAM, "wait: its servers choose a leader; if it lasts, start those that are away"
+    ),
+    "BUS_LAGS": Cause(Step.STREAM, "wait: its servers catch up; if it lasts, read their logs"),
+    "BUS_TOO_SMALL": Cause(Step.STREAM, "set bus_replicas to no more than the bus has servers with room"),
+    "BUS_INCOMPLETE": Cause(
+        Step.STREAM, "start its servers that are away: without a majority the bus stores nothing"
+    ),
+    "BUS_LIMITED": Cause(Step.STREAM, "raise max_payload on the bus's servers to 1MB"),
     "JETSTREAM_OFF": Cause(Step.STREAM, "enable JetStream on the bus, for the federation's account"),
     "BUS_NOT_STORING": Cause(Step.STREAM, "free disk space on the bus, then restart it"),
     "BUS_REFUSED": Cause(Step.STREAM, "read the bus's log: it says what it has against the message"),

@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one step found."""
 
     step: str
-    result: Literal["ok", "failed", "not tested"]
+    result: Literal["ok", "warning", "failed", "not tested"]
     detail: str = ""
     code: str = ""
     remedy: str = ""
@@ -39,6 +39,13 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 def ok(step: Step, detail: str = "") -> Finding:
     """Return the finding of a step that works."""
     return Finding(step=step.title, result="ok", detail=detail)
+
+
+def warned(step: Step, detail: str, failure: FedbusError) -> Finding:
+    """Return the finding of a step that works, although something is wrong; it is no failure."""
+    return Finding(
+        step=step.title, result="warning", detail=detail, code=failure.code, remedy=remedy_of(failure)
+    )
 
 
 def failed(step: Step, failure: FedbusError) -> Finding:

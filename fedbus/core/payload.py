@@ -9,15 +9,36 @@ import msgspec
 from fedbus.errors import InvalidEvent
 from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
+from fedbus.model.federation import DISMISSED, RESYNC
 from fedbus.model.policy import KINDS
+
+_INSTRUCTIONS = frozenset((DISMISSED, RESYNC))
+
+
+def understood(event: Event) -> bool:
+    """Tell whether this build can read an event, or need not: a tombstone has nothing to read.
+
+    What it cannot read is parked: a newer master wrote it, for workers that know the kind or the type.
+    """
+    if event.deleted:
+        return True
+    if not events.known(event):
+        return False
+    match event.address.category:
+        case subjects.POLICY:
+            return event.address.kind in KINDS
+        case subjects.CONTROL:
+            return event.address.kind in _INSTRUCTIONS
+        case _:
+            return True
 
 
 def check(event: Event) -> None:
-    """Refuse a payload that could not be used later; an unknown kind is kept, for a newer build.
+    """Refuse a payload that could not be used later; what this build cannot read it does not judge.
 
     Raises InvalidEvent: ENCODING_UNKNOWN, PAYLOAD_CORRUPT, PAYLOAD_TOO_LARGE, PAYLOAD_UNDECODABLE.
     """
-    if event.deleted or not events.known(event):
+    if event.deleted or not understood(event):
         return
     payload = codec.unpack(event.body, event.encoding)
     kind = KINDS.get(event.address.kind)
@@ -28,12 +49,3 @@ def check(event: Event) -> None:
             codec.decode(payload, msgspec.Raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"the payload does not decode: {error}", code="PAYLOAD_UNDECODABLE") from error
-
-
-def check_known(event: Event) -> None:
-    """Refuse an event of a type that this build does not know: only a newer master writes such ones.
-
-    Raises InvalidEvent: TYPE_UNKNOWN.
-    """
-    if not events.known(event):
-        raise InvalidEvent(f"no event of ours has the type {event.type!r}", code="TYPE_UNKNOWN")

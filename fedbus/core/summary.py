@@ -10,11 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from fedbus.core import digest
+from fedbus.core import digest, protocol
 from fedbus.model import subjects
 from fedbus.model.federation import (
-    PROTOCOL_MAX,
-    PROTOCOL_MIN,
     Cluster,
     ClusterReport,
     Heartbeat,
@@ -107,23 +105,31 @@ def lag_events(held: Mapping[str, ScopeState], heads: Mapping[str, Sequence[Head
     return lag
 
 
-def compatible(versions: Versions) -> bool:
-    """Tell whether a daemon's protocol range overlaps with ours."""
-    return versions.protocol_min <= PROTOCOL_MAX and versions.protocol_max >= PROTOCOL_MIN
+def version_state(mine: Versions, theirs: Versions) -> VersionState:
+    """Return what a daemon runs, and how it fits to ours."""
+    protocol_version = protocol.agreed(mine, theirs)
+    return VersionState(
+        fedbus=theirs.fedbus,
+        protocol_min=theirs.protocol_min,
+        protocol_max=theirs.protocol_max,
+        compatible=protocol_version is not None,
+        protocol=protocol_version,
+    )
 
 
-def status_word(link: str, sync: str, membership: str, versions: Versions) -> str:
-    """Return NeuVector's status for the fields beside it (its table of statuses is the vocabulary)."""
+def status_word(link: str, sync: str, membership: str, older: protocol.Older | None) -> str:
+    """Return NeuVector's status of a member (its table of statuses is the vocabulary).
+
+    `older` is which of the two has to be upgraded, seen from the master.
+    """
     if membership != "joined":
         return "left" if membership == "left" else "kicked"
     if link == "never":
         return "joined"
     if link == "offline":
         return "disconnected"
-    if versions.protocol_max < PROTOCOL_MIN:
-        return "joint_upgrade_required"
-    if versions.protocol_min > PROTOCOL_MAX:
-        return "joint_version_too_new"
+    if older is not None:
+        return "joint_upgrade_required" if older == "theirs" else "joint_version_too_new"
     return "connected" if sync == "unknown" else sync
 
 
@@ -141,8 +147,12 @@ def row(
     monotonic: float,
     interval: float,
     since: str,
+    mine: Versions,
 ) -> SummaryRow:
-    """Return the summary row of one cluster; `since` is when its link state last changed."""
+    """Return the summary row of one cluster; `since` is when its link state last changed.
+
+    `mine` is what the master runs.
+    """
     age = None if heard is None else max(0.0, monotonic - heard.monotonic)
     link = link_state(age, interval, stopping=heard is not None and heard.heartbeat.stopping)
     versions = heard.heartbeat.versions if heard else cluster.versions
@@ -154,20 +164,16 @@ def row(
         role="joint",
         link=Link(state=link, since=since),
         sync=sync,
-        version=VersionState(
-            fedbus=versions.fedbus,
-            protocol_min=versions.protocol_min,
-            protocol_max=versions.protocol_max,
-            compatible=compatible(versions),
-        ),
+        version=version_state(mine, versions),
         membership=cluster.state,
-        status=status_word(link, sync.state, cluster.state, versions),
+        status=status_word(link, sync.state, cluster.state, protocol.older(mine, versions)),
         labels=cluster.labels,
         last_heartbeat_age_seconds=None if age is None else round(age, 3),
         counts=heard.heartbeat.counts if heard else {},
         own_objects=_own(heard, cluster.id).objects,
         skew_seconds=round(heard.skew, 3) if heard else None,
         quarantined=heard.heartbeat.quarantined if heard else 0,
+        parked=heard.heartbeat.parked if heard else 0,
         joined_at=cluster.joined_at,
         rest_info=cluster.rest,
         cluster=heard.heartbeat.cluster if heard else ClusterReport(),

@@ -11,6 +11,7 @@ from fedbus.cluster import local_api, policy_api
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.core import connectivity
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
@@ -163,6 +164,7 @@ class Handlers:
             web.get("/v1/fed/history", self.history),
             web.post("/v1/fed/rollback", self.roll_back),
             web.get("/v1/fed/summary", self.summary),
+            web.get("/v1/fed/parked", self.parked),
         ]
 
     @property
@@ -246,10 +248,12 @@ class Handlers:
     @described(tag="federation")
     async def member(self, _request: web.Request) -> web.Response:
         """List the members as NeuVector does."""
+        wrong = self._master.bootstrap_error
+        bootstrap = {"bootstrap": connectivity.facts(wrong) if wrong else None}
         try:
             fed = self._fed
         except Conflict:
-            return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
+            return respond.json({"fed_role": "", "local_rest_info": RestInfo()} | bootstrap)
         rows = fed.fleet.summary().clusters
         own = fed.federation
         return respond.json(
@@ -269,6 +273,7 @@ class Handlers:
                     if r.role == "joint" and r.membership == "joined"
                 ],
             }
+            | bootstrap
         )  # fmt: skip
 
     @described(query=(_DURATION,), tag="token")
@@ -418,6 +423,12 @@ class Handlers:
         if bool(target.changeset) == bool(target.kind and target.name):
             raise InvalidInput("name a changeset, or a kind, a name and a revision")
         return respond.json(await self._fed.policies.roll_back(target, asked(request, body.comment)))
+
+    @described(tag="cluster")
+    async def parked(self, _request: web.Request) -> web.Response:
+        """List what a newer build wrote and this one cannot read; it is kept for the next one that can."""
+        found = await self._master.database.read(lambda tx: tx.parked())
+        return respond.json({"events": found})
 
     @described(answer=Summary, tag="cluster")
     async def summary(self, _request: web.Request) -> web.Response:

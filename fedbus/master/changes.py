@@ -6,6 +6,7 @@ import msgspec
 
 from fedbus.core.writes import Request
 from fedbus.model import codec, subjects
+from fedbus.model.events import Event
 from fedbus.store.transaction import Transaction
 
 
@@ -13,6 +14,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
 
     `shown` is the kind that the answer has it under; empty for what only follows from the rest.
+    `verbatim` is an event of a newer build to write again: its type and body, whatever they mean.
     """
 
     scope: str
@@ -23,6 +25,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
     document: int | None = None
     shown: str | None = None
+    verbatim: Event | None = None
 
 
 def record(kind: str, name: str, value: msgspec.Struct | None) -> Change:

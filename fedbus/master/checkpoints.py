@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from fedbus import __version__
 from fedbus.bus.session import Connection
+from fedbus.core import protocol
 from fedbus.errors import Unavailable
 from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
-from fedbus.model.federation import SIGNATURE, Checkpoint
+from fedbus.model.federation import SIGNATURE, Checkpoint, RestInfo
 from fedbus.pki.signing import Signed, Signer
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -31,8 +33,10 @@ class Checkpoints:
         clock: Clock,
         epoch: Callable[[], int],
         configuration: Configuration,
+        servers: tuple[RestInfo, ...] = (),
     ) -> None:
         self._database, self._signer, self._federation_id = database, signer, federation_id
+        self._servers = servers
         self._clock, self._epoch, self._configuration = clock, epoch, configuration
         self.due = asyncio.Event()
         """Set it to have the next one sent at once."""
@@ -49,6 +53,8 @@ class Checkpoints:
             time=self._clock.now(),
             scopes={scope: tx.scope(scope) for scope in scopes},
             heartbeat_interval=self._configuration.heartbeat_interval,
+            versions=protocol.ours(__version__),
+            servers=self._servers,
         )
 
     async def broadcast(self, connection: Connection) -> None:

@@ -97,7 +97,13 @@ class Configuration:
     @property
     def deploy_repo_scan_data(self) -> bool:
         """Whether results of CI pipelines go to the workers."""
-        return bool(self.set.deploy_repo_scan_data)
+        chosen = self.set.deploy_repo_scan_data
+        return self._daemon.deploy_repo_scan_data if chosen is None else chosen
+
+    @property
+    def allow_same_uid_rejoin(self) -> bool:
+        """Whether a token made for a member's name and the uid it joined with bring it back under its id."""
+        return self._daemon.allow_same_uid_rejoin
 
 
 def _held(tx: Transaction) -> tuple[Settings, int]:

@@ -11,6 +11,7 @@ from fedbus import log as log_setup
 from fedbus.config import MasterSettings
 from fedbus.errors import ConfigError, only
 from fedbus.master import api
+from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
 from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
@@ -50,6 +51,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             )
             services: dict[str, Service] = {
                 "federation": master.run,
+                "bootstrap": Bootstrap(master).run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
                 **master.cluster.services(),

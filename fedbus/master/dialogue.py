@@ -13,8 +13,7 @@ import structlog
 
 from fedbus import __version__
 from fedbus.bus.session import Connection, Message
-from fedbus.core import connectivity
-from fedbus.core.summary import compatible
+from fedbus.core import connectivity, identity, protocol
 from fedbus.errors import FedbusError, Refused
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
@@ -35,7 +34,6 @@ from fedbus.model.federation import (
     Renewal,
     SignedDismissal,
     Token,
-    Versions,
 )
 from fedbus.pki import nkeys
 from fedbus.pki.keyring import Keyring
@@ -52,6 +50,9 @@ RENEWAL_DAYS = 365
 _DAY = 86_400
 _IMPORTED = "_R_."
 """What nats-server puts before the reply of an imported call; a client that sends such a reply is refused."""
+
+
+_ROLES = {"ours": "master", "theirs": "worker"}
 
 
 class Dialogue:
@@ -113,14 +114,15 @@ class Dialogue:
             return BusReply(joined=self._join_answer(again))
         try:
             token = await self._tokens.use_up(token_id)
-            cluster = await self._admit(token, request)
+            new = self._clock.random_bytes(16).hex()
+            cluster = await self._admit(token, request, new)
         except Refused as error:
             category = audit_log.SECURITY if error.code == "TOKEN_USED" else audit_log.MEMBERSHIP
             await self._audit.record(
                 category, "join", actor=f"token {token_id}", object_=request.name, result=error.code
             )
             raise
-        await self._members.announce(cluster, f"token {token_id}")
+        await self._members.announce(cluster, f"token {token_id}", returned=cluster.id != new)
         return BusReply(joined=self._join_answer(cluster))
 
     async def _check_join(self, token_id: str, request: JoinRequest) -> BusReply:
@@ -130,7 +132,7 @@ class Dialogue:
 
         def look(tx: Transaction) -> None:
             if request.name:
-                _check_admission(tx, token, request, master)
+                _check_admission(tx, token, request, master, self._returning(tx, token, request))
             _check_versions(request)
 
         await self._database.read(look)
@@ -144,7 +146,7 @@ class Dialogue:
         return self._checked()
 
     def _checked(self) -> BusReply:
-        return BusReply(checked=Checked(time=self._clock.now(), versions=Versions(fedbus=__version__)))
+        return BusReply(checked=Checked(time=self._clock.now(), versions=protocol.ours(__version__)))
 
     async def _joined_before(self, token_id: str, request: JoinRequest) -> Cluster | None:
         """Find the member that this very request made already, when only the answer was lost."""
@@ -158,23 +160,34 @@ class Dialogue:
                 return cluster
         return None
 
-    async def _admit(self, token: Token, request: JoinRequest) -> Cluster:
-        cluster = Cluster(
-            id=self._clock.random_bytes(16).hex(),
+    async def _admit(self, token: Token, request: JoinRequest, new_id: str) -> Cluster:
+        """Record a new member, with this id, or that one came back, with its own."""
+        now, stamp = int(self._clock.now()), self._clock.stamp()
+        new = Cluster(
+            id=new_id,
             name=request.name,
             nkey=request.nkey,
             renew_nkey=request.renew_nkey,
             versions=request.versions,
-            joined_at=self._clock.stamp(),
+            joined_at=stamp,
             labels=request.labels | token.labels,
             cluster_uid=request.cluster_uid,
             rest=request.rest,
             token_id=token.id,
         )
-        await self._members.admit(
-            cluster, lambda tx: _check_admission(tx, token, request, self._federation.name)
-        )
-        return cluster
+
+        def decide(tx: Transaction) -> Cluster:
+            member = self._returning(tx, token, request)
+            _check_admission(tx, token, request, self._federation.name, member)
+            if member is None:
+                return new
+            return identity.taken_over(member, request, token, at=stamp, now=now)
+
+        return await self._members.admit(decide)
+
+    def _returning(self, tx: Transaction, token: Token, request: JoinRequest) -> Cluster | None:
+        by_uid = self._configuration.allow_same_uid_rejoin
+        return identity.returning(everyone(tx), token, request, by_uid=by_uid)
 
     def _join_answer(self, cluster: Cluster) -> JoinAnswer:
         renewal = self._credentials(cluster)
@@ -191,6 +204,8 @@ class Dialogue:
             bus=self._federation.bus,
             labels=cluster.labels,
             heartbeat_interval=self._configuration.heartbeat_interval,
+            versions=protocol.ours(__version__),
+            servers=self._federation.servers,
         )
 
     def _credentials(self, cluster: Cluster) -> Renewal:
@@ -266,14 +281,18 @@ def _read(message: Message) -> JoinRequest:
 
 
 def _check_versions(request: JoinRequest) -> None:
-    if not compatible(request.versions):
+    mine, theirs = protocol.ours(__version__), request.versions
+    if older := protocol.older(mine, theirs):
         raise connectivity.refused(
             "PROTOCOL_UNSUPPORTED",
-            f"the worker's fedbus {request.versions.fedbus} speaks another protocol than the master",
+            f"the worker's fedbus {theirs.fedbus} speaks protocol {protocol.spoken(theirs)} and the master's "
+            f"fedbus {mine.fedbus} {protocol.spoken(mine)}: upgrade the {_ROLES[older]}",
         )
 
 
-def _check_admission(tx: Transaction, token: Token, request: JoinRequest, master: str) -> None:
+def _check_admission(
+    tx: Transaction, token: Token, request: JoinRequest, master: str, returning: Cluster | None
+) -> None:
     names.check_cluster(request.name)
     names.check_labels(request.labels)
     if token.cluster_name and token.cluster_name != request.name:
@@ -283,7 +302,7 @@ def _check_admission(tx: Transaction, token: Token, request: JoinRequest, master
         )
     _check_versions(request)
     taken = {c.name for c in everyone(tx) if c.state == "joined"} | {master}
-    if request.name in taken:
+    if returning is None and request.name in taken:
         raise connectivity.refused(
             "CLUSTER_NAME_TAKEN",
             f"another cluster with the name {request.name!r} already exists in the federation",

@@ -16,12 +16,12 @@ from fedbus.bus.session import Connection, Endpoint, connect
 from fedbus.config import MasterSettings
 from fedbus.core import connectivity, diagnosis
 from fedbus.core.connectivity import Step
-from fedbus.core.diagnosis import Diagnosis
-from fedbus.errors import ConfigError, InvalidInput, Unavailable
+from fedbus.core.diagnosis import Diagnosis, Finding
+from fedbus.errors import ConfigError, Unavailable
+from fedbus.master import operator_files
 from fedbus.master.federation import Promotion
 from fedbus.model import subjects
 from fedbus.pki import condition
-from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
 from fedbus.runtime import Clock
 
@@ -68,10 +68,12 @@ class _Doctor:
         if directory.is_dir() and not promotion.exists():
             raise connectivity.error("NOT_PROMOTED", f"{directory} is of no master of a federation")
         secrets = [path for path in sorted(keyring.rglob("*")) if path.is_file()]
+        secrets += operator_files.secrets(self._settings)
         said = await asyncio.to_thread(condition.check_private, directory, [keyring, *secrets])
         try:
             self._promotion = msgspec.json.decode(promotion.read_bytes(), type=Promotion)
-            self._keyring = await asyncio.to_thread(Keyring.load, keyring)
+            operator = operator_files.lent(self._settings)
+            self._keyring = await asyncio.to_thread(Keyring.load, keyring, operator)
         except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as error:
             raise connectivity.error("FILES_DAMAGED", str(error)) from error
         return said
@@ -91,14 +93,8 @@ class _Doctor:
 
     async def _log_in(self, stack: AsyncExitStack, endpoint: Endpoint) -> str:
         assert self._keyring is not None  # noqa: S101 - likewise
-        try:
-            if self._settings.bus_credentials is not None:
-                credentials = Credentials.load(self._settings.bus_credentials)
-            else:
-                now, randomness = self._clock.now(), self._clock.random_bytes
-                credentials = self._keyring.credentials("master", _NAME, now=now, randomness=randomness)
-        except (OSError, InvalidInput) as error:
-            raise connectivity.error("CREDENTIALS_MISSING", str(error)) from error
+        now, randomness = self._clock.now(), self._clock.random_bytes
+        credentials = self._keyring.credentials("master", _NAME, now=now, randomness=randomness)
         self._connection = await stack.enter_async_context(connect("master-doctor", endpoint, credentials))
         async with connect("master-doctor-system", endpoint, self._keyring.system):
             return "the bus lets the master in, and its system user"
@@ -111,10 +107,12 @@ class _Doctor:
             raise connectivity.error("PERMISSION_DENIED", f"the bus does not allow {denied}")
         return "what workers ask can be heard"
 
-    async def _try_streams(self) -> str:
+    async def _try_streams(self) -> str | Finding:
         try:
             found = {stream.name: await topology.info(self._live, stream.name) for stream in topology.STREAMS}
         except Unavailable as error:
+            if error.code == "BUS_TIMEOUT":  # nobody leads it, and so nobody speaks for it
+                raise connectivity.error("BUS_NO_LEADER", error.message) from error
             if error.code != "BUS_NO_RESPONDERS":
                 raise
             raise connectivity.error("JETSTREAM_OFF", "the bus has no JetStream for us") from error
@@ -122,7 +120,11 @@ class _Doctor:
         if missing:
             raise connectivity.error("STREAM_MISSING", f"the bus has no stream {', '.join(missing)}")
         await topology.probe(self._live)
-        return f"{len(topology.STREAMS)} streams are there, and the bus stores"
+        said = f"{len(topology.STREAMS)} streams are there, and the bus stores"
+        if missed := sorted({name for info in found.values() if info for name in (*info.away, *info.behind)}):
+            lacking = f"{said}; but away or behind: {', '.join(missed)}"
+            return diagnosis.warned(Step.STREAM, lacking, connectivity.error("BUS_INCOMPLETE", lacking))
+        return said
 
     async def _try_consumer(self) -> str:
         filter_subject = subjects.scope_filter(subjects.SCOPE_ALL)

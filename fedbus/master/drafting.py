@@ -108,10 +108,10 @@ class Drafter:
         for number, (change, revision) in enumerate(planned):
             index = seen.get(change.scope, 0)
             seen[change.scope] = index + 1
-            body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
+            type_, body, encoding = _content_of(change)
             event = events.build(
                 address=subjects.Address(change.scope, change.category, change.kind, change.name),
-                type=events.type_of(change.category, deleted=change.payload is None),
+                type=type_,
                 source=source(self._federation_id),
                 id=f"{header.changeset}-{number}",
                 time=time,
@@ -141,13 +141,22 @@ def _check_size(event: Event, change: Change) -> None:
         )
 
 
+def _content_of(change: Change) -> tuple[str, bytes, str]:
+    """Return type, body and encoding of a change's event."""
+    if (newer := change.verbatim) is not None:
+        return newer.type, newer.body, newer.encoding
+    body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
+    return events.type_of(change.category, deleted=change.payload is None), body, encoding
+
+
 def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tuple[str, int]:
     """Return what a change does and the revision after it. Raises Conflict for a stale one."""
     held = tx.object(change.scope, change.kind, change.name)
+    newest, parked = tx.newest(change.scope, change.kind, change.name)
+    current = newest.revision if newest is not None else 0
     if keep_revisions:
-        return "updated", held.revision if held else 1
-    live = held is not None and not held.deleted
-    current = held.revision if held is not None else 0
+        return "updated", current or 1
+    live = parked or (held is not None and not held.deleted)
     if change.revision is not None and change.revision != (current if live else 0):
         raise Conflict(
             f"{change.kind} {change.name!r} is at revision {current if live else 0}, "
@@ -158,7 +167,7 @@ def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tupl
         )
     if change.payload is None:
         return ("deleted", current + 1) if live else ("unchanged", current)
-    if live and held is not None and held.payload == change.payload:
+    if live and not parked and held is not None and held.payload == change.payload:
         return "unchanged", current
     return ("updated" if live else "created"), current + 1
 

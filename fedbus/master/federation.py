@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.bus import admin, topology
+from fedbus.bus import admin, reach, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
@@ -26,7 +26,7 @@ from fedbus.master.configuration import Configuration
 from fedbus.master.dialogue import Dialogue
 from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
-from fedbus.master.ledger import Ledger
+from fedbus.master.ledger import ELECTION_SECONDS, PUBLISH_SECONDS, Ledger
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
 from fedbus.master.recovery import Recovery, known_epoch
@@ -34,7 +34,7 @@ from fedbus.master.rollouts import Rollouts
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
-from fedbus.model.federation import FEDERATION, Cluster, Federation, SummaryRow
+from fedbus.model.federation import FEDERATION, Cluster, Federation, RestInfo, SummaryRow
 from fedbus.pki import files, jwt
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
@@ -58,6 +58,8 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
 
     federation: Federation
     listen_port: int
+    addressed: bool = False
+    """Whether somebody chose the address of the bus; otherwise it follows the settings."""
 
     def save(self, path: Path) -> None:
         """Write it atomically."""
@@ -94,7 +96,7 @@ class ActiveFederation:
         hub: Hub,
         own: OwnCluster,
     ) -> None:
-        self.federation = promotion.federation
+        self.federation = _addressed(promotion, settings)
         self.ready = asyncio.Event()
         """Set while stream and store are known to be equal and members can be served."""
         self._settings, self._promotion = settings, promotion
@@ -106,7 +108,7 @@ class ActiveFederation:
         self.server = None if settings.bus_urls else self._make_server()
         self._credentials = self._master_credentials()
         self.session = Supervisor("master", self._endpoint_as_master, self._session, clock)
-        self.system = Supervisor("master-system", self._endpoint_as_system, _idle, clock)
+        self.system = Supervisor("master-system", self._endpoint_as_system, self._introduce, clock)
         self._wire(self.federation.id)
 
     def _wire(self, federation_id: str) -> None:
@@ -118,9 +120,10 @@ class ActiveFederation:
             clock=self._clock,
             on_committed=self._on_committed,
             derive=placing.derive,
+            publish_seconds=PUBLISH_SECONDS if self._settings.bus_replicas == 1 else ELECTION_SECONDS,
         )
         verifier = Verifier(self._keyring.signer.public_key)
-        self.recovery = Recovery(self.ledger, verifier, federation_id)
+        self.recovery = Recovery(self.ledger, verifier, federation_id, self._settings.bus_replicas)
         self.ledger.recover = self._recover
         self.audit = Audit(self._database, self.session.current, self._clock)
         self.configuration = Configuration(self.ledger, self.audit, self._settings)
@@ -131,6 +134,7 @@ class ActiveFederation:
             clock=self._clock,
             epoch=lambda: self.ledger.epoch,
             configuration=self.configuration,
+            servers=self.federation.servers,
         )
         self.fleet = Fleet(
             self._database,
@@ -167,9 +171,9 @@ class ActiveFederation:
         self.drift = Drift(partial(self.members.resync, force=False, actor="master"), self._clock)
 
     @property
-    def certificate_expires(self) -> float:
-        """When the bus's certificate ends, in Unix seconds."""
-        return self._keyring.server.expires()
+    def certificate_expires(self) -> float | None:
+        """When the embedded bus's certificate ends, in Unix seconds; None for an external one."""
+        return self._keyring.server.expires() if self.server is not None else None
 
     def _make_server(self) -> EmbeddedServer:
         return EmbeddedServer(
@@ -186,8 +190,6 @@ class ActiveFederation:
         )
 
     def _master_credentials(self) -> Credentials:
-        if self._settings.bus_credentials is not None:
-            return Credentials.load(self._settings.bus_credentials)
         now = self._clock.now()
         return self._keyring.credentials("master", "master", now=now, randomness=self._clock.random_bytes)
 
@@ -355,6 +357,14 @@ class ActiveFederation:
         self.fleet.member_changed(cluster)
         self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
 
+    async def _introduce(self, connection: Connection) -> None:
+        """Give the bus the accounts where it has none: a new federation's, or a lost resolver's."""
+        if not await admin.held_account(connection, self._keyring.account):
+            await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
+        if not await admin.held_account(connection, self._keyring.members_account):
+            await self.members.revocations.push()
+        await connection.closed.wait()
+
     async def _share(self) -> None:
         """Push the federation's account where the servers share something else, as of an earlier version.
 
@@ -385,14 +395,20 @@ class ActiveFederation:
             self.server.preload({account: account_jwt})
 
 
+def _addressed(promotion: Promotion, settings: MasterSettings) -> Federation:
+    """Return the federation with the addresses of its bus: an external one's, unless one was chosen."""
+    federation = promotion.federation
+    if not settings.bus_urls or promotion.addressed or settings.advertised_server:
+        return federation
+    found = [reach.address(url) for url in settings.bus_urls]
+    servers = tuple(RestInfo(server=host, port=port) for host, port in found)
+    return msgspec.structs.replace(federation, bus=servers[0], servers=servers if len(servers) > 1 else ())
+
+
 def certificate_hosts(server: str, bus_host: str) -> list[str]:
     """Return the names and addresses the bus's certificate is for."""
     anywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     return sorted({server, bus_host, "localhost", "127.0.0.1"} - anywhere)
-
-
-async def _idle(connection: Connection) -> None:
-    await connection.closed.wait()
 
 
 def _age(tx: Transaction, message: Message) -> int:
@@ -405,7 +421,7 @@ def _age(tx: Transaction, message: Message) -> int:
         stamp = int(message.headers.get("ce-fbepoch", "0")), int(message.headers.get("ce-fbrevision", "0"))
     except (InvalidEvent, ValueError):
         return 0
-    held = tx.object(address.scope, address.kind, address.name)
+    held, _ = tx.newest(address.scope, address.kind, address.name)
     there = (held.epoch, held.revision) if held is not None else (0, 0)
     if held is not None and stamp == there:
         return 0 if message.headers.get("ce-fbdigest") == held.digest else -1

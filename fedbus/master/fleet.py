@@ -10,7 +10,7 @@ from fedbus import __version__
 from fedbus.bus import topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.core import digest, summary
+from fedbus.core import digest, protocol, summary
 from fedbus.core.rollout import Health
 from fedbus.core.summary import Head, Heard
 from fedbus.errors import NotFound
@@ -27,8 +27,6 @@ from fedbus.model.federation import (
     Summary,
     SummaryRow,
     Sync,
-    Versions,
-    VersionState,
 )
 from fedbus.runtime import Clock, first, rfc3339
 from fedbus.store.database import Database
@@ -162,6 +160,7 @@ class Fleet:
             monotonic=self._clock.monotonic(),
             interval=self._configuration.heartbeat_interval,
             since=known.since,
+            mine=protocol.ours(__version__),
         )
         if row.link.state != known.state:
             # Offline counts from the last sign of life, not from when it was noticed.
@@ -220,7 +219,7 @@ class Fleet:
         return FederationHead(id=f.id, name=f.name, epoch=self.epoch, head_version=self.head().version)
 
     def _own_row(self) -> SummaryRow:
-        head, versions = self.head(), Versions(fedbus=__version__)
+        head, mine = self.head(), protocol.ours(__version__)
         return SummaryRow(
             id=self._federation.id,
             name=self._federation.name,
@@ -229,11 +228,7 @@ class Fleet:
             sync=Sync(
                 state="synced", applied_version=head.version, head_version=head.version, digests_equal=True
             ),
-            version=VersionState(
-                fedbus=versions.fedbus,
-                protocol_min=versions.protocol_min,
-                protocol_max=versions.protocol_max,
-            ),
+            version=summary.version_state(mine, mine),
             membership="joined",
             status="active",
             last_heartbeat_age_seconds=0.0,

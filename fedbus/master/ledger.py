@@ -14,6 +14,7 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
+from fedbus.core.payload import understood
 from fedbus.core.writes import Committed, Preview, Request
 from fedbus.errors import InvalidInput, Unavailable
 from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
@@ -29,6 +30,17 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 8.0
 """How long a write waits for the bus to say whether it has it."""
+ELECTION_SECONDS = 20.0
+"""How long on a bus of several servers: those that lost their leader take 4 to 9 s to choose another one
+(nats-server's election timeout; 6 s measured), and twice that when the votes are split."""
+
+
+class _Overtaken(publisher.SequenceMismatch):
+    """As its parent; `request` has the key that the answer is kept under."""
+
+    def __init__(self, error: publisher.SequenceMismatch, request: Request) -> None:
+        super().__init__(error.message)
+        self.request = request
 
 
 class Ledger:
@@ -44,9 +56,12 @@ class Ledger:
         clock: Clock,
         on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
         derive: Derive = lambda _tx, _changes: Derived(),
+        publish_seconds: float = PUBLISH_SECONDS,
     ) -> None:
         self.database, self.clock = database, clock
         self._derive = derive
+        self.publish_seconds = publish_seconds
+        """How long a write waits for the bus."""
         self.unfinished = asyncio.Event()
         """Set when a changeset could not hold all that follows from it: somebody has to write the rest."""
         self._connection, self._on_committed = connection, on_committed
@@ -80,12 +95,12 @@ class Ledger:
                 await self._recover()
             try:
                 return await self._answer(request) or await self._commit(plan, request)
-            except publisher.SequenceMismatch:
+            except _Overtaken as overtaken:
                 # Somebody else's message stands on a subject, or one of an earlier try that was thought
                 # lost: find out, and plan again.
                 log.warning("stream_differs")
                 await self._recover()
-                return await self._answer(request) or await self._commit(plan, request)
+                return await self._answer(overtaken.request) or await self._commit(plan, request)
 
     async def _recover(self) -> None:
         self._in_step = False
@@ -103,7 +118,12 @@ class Ledger:
         self._in_step = False
         began = self.clock.monotonic()
         try:
-            sequences = await self._publish(draft, began + PUBLISH_SECONDS)
+            sequences = await self._publish(draft, began + self.publish_seconds)
+        except publisher.SequenceMismatch as error:
+            # What stands there may be this very changeset: remembered, it is known when it is folded.
+            key = request.key or draft.committed.changeset
+            await self._remember(key, request, draft)
+            raise _Overtaken(error, msgspec.structs.replace(request, key=key)) from error
         except publisher.OutcomeUnknown as error:
             error.idempotency_key = request.key or draft.committed.changeset
             await self._remember(error.idempotency_key, request, draft)
@@ -205,8 +225,9 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         fold_ = tx.folding(scope)
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
-                fold_.put(event, seq)
-                if targets.has_history(event.address):
+                park = not understood(event)
+                fold_.put(event, seq, park=park)
+                if targets.has_history(event.address) and not park:
                     tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)

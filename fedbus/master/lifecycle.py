@@ -8,16 +8,20 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.bus import lent as lent_bus
+from fedbus.bus import reach
+from fedbus.bus.session import Endpoint
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
-from fedbus.core import backoff
-from fedbus.errors import Conflict, FedbusError, Unavailable, only
+from fedbus.core import backoff, connectivity
+from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
+from fedbus.master.operator_files import lent
 from fedbus.model import names, subjects
 from fedbus.model.federation import Federation, RestInfo
-from fedbus.pki.keyring import Keyring
+from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -43,6 +47,8 @@ class Master:
         )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.active: ActiveFederation | None = None
+        self.bootstrap_error: FedbusError | None = None
+        """Why this cluster is not what its configuration says it should be."""
         self._error: FedbusError | None = None
         self._changing = asyncio.Lock()
         self._promoted, self._again = asyncio.Event(), asyncio.Event()
@@ -55,6 +61,12 @@ class Master:
     @property
     def _keyring_directory(self) -> Path:
         return self.settings.data_dir / "keyring"
+
+    def promoted(self) -> Federation | None:
+        """Return the federation that this cluster was promoted to be the master of, running or not."""
+        if not self._promotion_file.exists():
+            return None
+        return msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion).federation
 
     def federation(self) -> ActiveFederation:
         """Return the active federation. Raises Conflict while there is none, Unavailable while it starts."""
@@ -77,23 +89,57 @@ class Master:
         async with self._changing:
             if self._promotion_file.exists():
                 raise Conflict("this cluster is the master of a federation already", code="ALREADY_PROMOTED")
-            self._make(name, bus, rest)
+            operator = await self._check_bus()
+            await self._discard_keyring()  # of a promote or a demote that did not end
+            self._make(name, bus, rest, operator)
             self._settled.clear()
             self._promoted.set()
             await first(self._settled.wait(), timeout=START_SECONDS)
             if self.active is None or not self.active.ready.is_set():
-                error = self._error or Unavailable("the bus did not start in time")
+                session = self.active.session.error if self.active is not None else None
+                error = self._error or session or Unavailable("the bus did not start in time")
                 await self._dissolve()
                 raise error
             password = generate_password(self.clock.random_bytes(20))
             await self.auth.set_password(password)
             return self.active, password
 
-    def _make(self, name: str, bus: RestInfo, rest: RestInfo) -> None:
+    async def _check_bus(self) -> Operator | None:
+        """Look whether an external bus takes a federation, before anything of one is made."""
+        if not self.settings.bus_urls:
+            return None
+        operator = lent(self.settings)
+        if operator is None:
+            raise ConfigError(
+                "the bus that bus_urls names cannot know a federation that is not made yet",
+                code="BUS_OPERATOR_NEEDED",
+                remedy="name the files its operator lent you (README, An external bus), or promote without "
+                "bus_urls and write the files of its servers with `fedbus bus config`",
+            )
+        endpoint = Endpoint(self.settings.bus_urls, operator.ca_pem)
+        await lent_bus.check(endpoint, operator, self.settings.bus_replicas)
+        return operator
+
+    async def _discard_keyring(self) -> None:
+        """Delete the keyring, and what it opens on an external bus: streams and accounts."""
+        if self.settings.bus_urls and self._keyring_directory.exists():
+            try:
+                keyring = Keyring.load(self._keyring_directory, lent(self.settings))
+                now, randomness = self.clock.now(), self.clock.random_bytes
+                master = keyring.credentials("master", "master", now=now, randomness=randomness)
+                endpoint = Endpoint(self.settings.bus_urls, keyring.ca_pem)
+                await lent_bus.retire(endpoint, keyring, master, now)
+            except FedbusError as error:
+                log.warning("bus_not_cleaned", **connectivity.facts(error))
+        shutil.rmtree(self._keyring_directory, ignore_errors=True)
+
+    def _make(self, name: str, bus: RestInfo, rest: RestInfo, operator: Operator | None) -> None:
         settings, clock = self.settings, self.clock
-        shutil.rmtree(self._keyring_directory, ignore_errors=True)  # of a promote that did not end
-        server = bus.server or settings.advertised_server or settings.bus_host
-        port = settings.bus_port or _free_port(settings.bus_host)
+        if settings.bus_urls:
+            first_host, port = reach.address(settings.bus_urls[0])
+        else:
+            first_host, port = settings.bus_host, settings.bus_port or _free_port(settings.bus_host)
+        server = bus.server or settings.advertised_server or first_host
         federation_id = clock.random_bytes(16).hex()
         Keyring.create(
             self._keyring_directory,
@@ -101,15 +147,18 @@ class Master:
             hosts=certificate_hosts(server, settings.bus_host),
             now=clock.now(),
             randomness=clock.random_bytes,
+            operator=operator,
         )
         federation = Federation(
             id=federation_id,
             name=name,
             created_at=clock.stamp(),
-            bus=RestInfo(server=server, port=bus.port or port),
+            bus=RestInfo(server=server, port=bus.port or settings.advertised_port or port),
             rest=rest,
         )
-        Promotion(federation=federation, listen_port=port).save(self._promotion_file)
+        Promotion(federation=federation, listen_port=port, addressed=bool(bus.server)).save(
+            self._promotion_file
+        )
 
     async def readdress(self, name: str, bus: RestInfo, rest: RestInfo) -> Federation:
         """Give the federation another name or address; an empty one stays as it is.
@@ -129,7 +178,10 @@ class Master:
             changed = msgspec.structs.replace(
                 old, name=name or old.name, bus=_over(bus, old.bus), rest=_over(rest, old.rest)
             )
-            msgspec.structs.replace(promotion, federation=changed).save(self._promotion_file)
+            addressed = promotion.addressed or bool(bus.server)
+            msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
+                self._promotion_file
+            )
             await self._begin_again()
             self._settled.clear()
             await first(self._settled.wait(), timeout=START_SECONDS)
@@ -146,7 +198,7 @@ class Master:
         await self._begin_again()
         await self.database.write(_forget)
         self.cluster.admission.changed()
-        shutil.rmtree(self._keyring_directory, ignore_errors=True)
+        await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
 
@@ -205,7 +257,7 @@ class Master:
         return ActiveFederation(
             settings=self.settings,
             promotion=promotion,
-            keyring=Keyring.load(self._keyring_directory),
+            keyring=Keyring.load(self._keyring_directory, lent(self.settings)),
             database=self.database,
             clock=self.clock,
             hub=self.hub,

@@ -9,7 +9,7 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection
-from fedbus.errors import NotFound
+from fedbus.errors import FedbusError, NotFound
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
 from fedbus.master.changes import Change, record
@@ -55,20 +55,28 @@ class Members:
         self._clock = ledger.clock
         self.revocations = Revocations(self.clusters, revoke, ledger.clock)
 
-    async def admit(self, cluster: Cluster, check: Callable[[Transaction], None]) -> None:
-        """Take in a cluster, if `check` still holds when it is written. Raises what it does, Unavailable."""
+    async def admit(self, decide: Callable[[Transaction], Cluster]) -> Cluster:
+        """Record the cluster that `decide` lets in when it is written. Raises what it does, Unavailable."""
+        decided: list[Cluster] = []
 
         def plan(tx: Transaction) -> list[Change]:
-            check(tx)
-            return [record(CLUSTER, cluster.id, cluster)]
+            decided[:] = [decide(tx)]
+            return [record(CLUSTER, decided[0].id, decided[0])]
 
         await self._ledger.commit(plan)
+        return decided[0]
 
-    async def announce(self, cluster: Cluster, actor: str) -> None:
-        """Tell of a cluster that joined."""
+    async def announce(self, cluster: Cluster, actor: str, *, returned: bool) -> None:
+        """Tell of a cluster that joined, or that came back: keys it had before are revoked."""
+        action = "rejoin" if returned else "join"
         await self._audit.record(
-            audit_log.MEMBERSHIP, "join", actor=actor, object_=f"{cluster.name} {cluster.id}"
+            audit_log.MEMBERSHIP, action, actor=actor, object_=f"{cluster.name} {cluster.id}"
         )
+        if cluster.former_keys:
+            try:
+                await self.revocations.push()
+            except FedbusError as error:  # it goes on trying
+                log.warning("revocations_not_pushed", error=error.message)
         await self._on_change(cluster, "joined")
 
     async def remove(self, cluster_id: str, *, actor: str) -> Cluster:

@@ -66,6 +66,6 @@ def _federation(fed: ActiveFederation, rows: Sequence[SummaryRow], now: float) -
             "fedbus_credential_expiry_seconds",
             "Seconds until a credential of this daemon expires.",
             "credential",
-            {"bus_certificate": fed.certificate_expires - now},
+            {} if fed.certificate_expires is None else {"bus_certificate": fed.certificate_expires - now},
         ),
     ]

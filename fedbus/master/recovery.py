@@ -9,21 +9,23 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from functools import partial
 
+import msgspec
 import structlog
 
 from fedbus import metrics
 from fedbus.bus import publisher, topology
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.core import payload
-from fedbus.core.comparison import Comparison, OnStream, compare
+from fedbus.core import connectivity, payload
+from fedbus.core.comparison import Comparison, OnStream, compare, loss_is_certain
 from fedbus.errors import InvalidEvent
 from fedbus.master.changes import BY_MASTER, Change
-from fedbus.master.ledger import PUBLISH_SECONDS, Ledger, fold
+from fedbus.master.ledger import Ledger, fold
 from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import genuine, verified
+from fedbus.store.rereading import reread
 from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -40,12 +42,14 @@ class Recovery:
     def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, replicas: int = 1) -> None:
         self._drafter, self._database, self._clock = ledger.drafter, ledger.database, ledger.clock
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
+        self._publish_seconds = ledger.publish_seconds
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
         self.compared_to = 0
         """The stream's last sequence when it was compared: what came later nobody has looked at."""
         self._inspected = False
         self._unreadable = False
+        self._doubted_since: float | None = None
 
     async def run(self, connection: Connection) -> bool:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
@@ -55,8 +59,11 @@ class Recovery:
         created = info.created if info else ""
         self.compared_to = last_seq = info.last_seq if info else 0
         stream = await self._read(connection)
+        if self._replicas > 1 and max((m.seq for m in stream.values()), default=0) < last_seq:
+            raise connectivity.error("BUS_LAGS", "the server that was read from lags behind the stream")
         result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
         identity, head = await self._database.read(_identity_and_head)
+        self._doubt(info, shorter=identity == created and (last_seq < head or bool(result.lost)))
         forgotten = await self._database.read(lambda tx: tx.history.is_empty())
         if forgotten and stream:
             await self._recall(connection)
@@ -76,6 +83,18 @@ class Recovery:
             log.warning("store_repaired", objects=len(result.fold))
         return rewrite
 
+    def _doubt(self, info: topology.StreamInfo | None, *, shorter: bool) -> None:
+        """Raise Unavailable where a loss may only be servers that have not settled yet."""
+        if not shorter:
+            self._doubted_since = None
+            return
+        now = self._clock.monotonic()
+        if self._doubted_since is None:
+            self._doubted_since = now
+        behind, seconds = len(info.behind) if info else 0, now - self._doubted_since
+        if not loss_is_certain(replicas=self._replicas, behind=behind, seconds=seconds):
+            raise connectivity.error("BUS_LAGS", "the bus shows less than it had: it may be catching up")
+
     async def inspect(self) -> None:
         """Drop what the store holds and we did not sign, at start and when somebody wrote to its file."""
         if self._inspected and not await self._database.altered():
@@ -83,6 +102,7 @@ class Recovery:
         self._inspected = True
         if faults := await self._database.write(lambda tx: tx.repair(partial(genuine, self._verifier))):
             log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
+        await reread(self._database, self._clock.stamp())
 
     async def _read(self, connection: Connection) -> dict[str, OnStream]:
         """Return the last message of every subject, verified."""
@@ -121,7 +141,7 @@ class Recovery:
         def take(message: Message) -> None:
             with suppress(InvalidEvent):
                 event = self.ours(message)
-                if targets.has_history(event.address):
+                if targets.has_history(event.address) and payload.understood(event):
                     revisions.append(event)
 
         reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
@@ -135,9 +155,8 @@ class Recovery:
         await self._database.write(remember)
 
     def ours(self, message: Message) -> Event:
-        """Return the event in a message that a master of this build wrote. Raises InvalidEvent."""
+        """Return the event in a message that a master wrote, maybe of a newer build. Raises InvalidEvent."""
         event = verified(self._verifier, self._federation_id, message.subject, message.headers, message.data)
-        payload.check_known(event)
         payload.check(event)
         return event
 
@@ -169,7 +188,7 @@ class Recovery:
         draft = await self._database.read(
             lambda tx: self._drafter.draft(tx, part, BY_MASTER, epoch=epoch, keep_revisions=True)
         )
-        deadline = self._clock.monotonic() + PUBLISH_SECONDS
+        deadline = self._clock.monotonic() + self._publish_seconds
         sequences = await publisher.publish(
             draft.events, draft.expected, lambda: connection, self._clock, deadline
         )
@@ -178,7 +197,7 @@ class Recovery:
     async def _uncover(self, connection: Connection, result: Comparison) -> None:
         """Put objects back on top of what somebody else wrote over them, exactly as they were signed."""
         for event, above in result.covered:
-            deadline = self._clock.monotonic() + PUBLISH_SECONDS
+            deadline = self._clock.monotonic() + self._publish_seconds
             (seq,) = await publisher.publish(
                 [event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
             )
@@ -227,14 +246,20 @@ def _unplace(tx: Transaction) -> None:
 
 def _everything(tx: Transaction) -> list[Change]:
     """Return every object as a change, tombstones too, in the order it was written."""
-    return [
-        Change(
-            scope=e.address.scope,
-            category=e.address.category,
-            kind=e.address.kind,
-            name=e.address.name,
-            payload=None if e.deleted else codec.unpack(e.body, e.encoding),
-        )
-        for e in (held.event for held in tx.held())
-        if e.address.category != subjects.CONTROL
-    ]
+    return [_again(held.event) for held in tx.held() if held.event.address.category != subjects.CONTROL]
+
+
+def _again(event: Event) -> Change:
+    """Return the change that writes an object once more, as it is."""
+    change = Change(
+        scope=event.address.scope,
+        category=event.address.category,
+        kind=event.address.kind,
+        name=event.address.name,
+        payload=None,
+    )
+    if event.deleted:
+        return change
+    if not payload.understood(event):
+        return msgspec.structs.replace(change, payload=b"", verbatim=event)
+    return msgspec.structs.replace(change, payload=codec.unpack(event.body, event.encoding))

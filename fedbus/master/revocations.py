@@ -37,8 +37,12 @@ class Revocations:
         async with self._pushing:  # whoever read the members first must not push last
             # Not the days in force: they may have been more when the JWT was made.
             oldest = self._clock.now() - (MAX_JWT_DAYS + 1) * _DAY
-            ended = [c for c in await self._clusters() if c.state != "joined" and c.revoked_at > oldest]
-            await self._revoke({c.nkey: c.revoked_at for c in ended})
+            revoked: dict[str, int] = {}
+            for cluster in await self._clusters():
+                revoked |= cluster.former_keys
+                if cluster.state != "joined":
+                    revoked[cluster.nkey] = cluster.revoked_at
+            await self._revoke({key: at for key, at in revoked.items() if at > oldest})
             self._unpushed.clear()
 
     async def keep(self) -> None:

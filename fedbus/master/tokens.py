@@ -87,6 +87,7 @@ class Tokens:
             ca_pem=self._keyring.ca_pem,
             federation_key=self._keyring.signer.public_key,
             jwt=credentials.jwt,
+            others=tuple((s.server, s.port) for s in self._federation.servers if s != self._federation.bus),
         ).encode()
         made = Token(
             id=token_id,

@@ -27,6 +27,10 @@ CHECKPOINT: Final = "io.fedbus.checkpoint.v1"
 
 _UPSERTED = {subjects.POLICY: POLICY_UPSERTED, subjects.RECORD: RECORD_UPSERTED, subjects.CONTROL: CONTROL}
 _DELETED = {subjects.POLICY: POLICY_DELETED, subjects.RECORD: RECORD_DELETED}
+_TOMBSTONES = ("io.fedbus.policy.deleted.v", "io.fedbus.record.deleted.v")
+"""How the types of tombstones begin. The verb says what becomes of the object, at any version of the type;
+the version says how to read the body, of which a tombstone has none. So every build, however old, knows
+which objects there are, whether or not it can read them."""
 _TYPES_OF = {
     subjects.POLICY: frozenset((POLICY_UPSERTED, POLICY_DELETED)),
     subjects.RECORD: frozenset((RECORD_UPSERTED, RECORD_DELETED)),
@@ -66,8 +70,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def deleted(self) -> bool:
-        """Tell whether the event is a tombstone."""
-        return self.type in (POLICY_DELETED, RECORD_DELETED)
+        """Tell whether the event is a tombstone, also of a newer version of the type."""
+        return self.type.startswith(_TOMBSTONES)
 
     @property
     def subject(self) -> str:

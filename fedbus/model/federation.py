@@ -11,10 +11,6 @@ import msgspec
 from fedbus.model.admission_events import AdmissionStats
 from fedbus.model.inventory import InventoryCounts
 
-PROTOCOL_MIN = 1
-PROTOCOL_MAX = 1
-"""The range of protocol versions this build speaks."""
-
 FEDERATION = "federation"
 CLUSTER = "cluster"
 TOKEN = "token"  # noqa: S105 - the name of a kind of record
@@ -39,11 +35,11 @@ class RestInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a daemon runs and the protocol range it speaks."""
+    """What a daemon runs and the protocol range it speaks (`core/protocol.py`)."""
 
     fedbus: str
-    protocol_min: int = PROTOCOL_MIN
-    protocol_max: int = PROTOCOL_MAX
+    protocol_min: int = 1
+    protocol_max: int = 1
 
 
 class Federation(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +50,8 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     bus: RestInfo
     rest: RestInfo = RestInfo()
+    servers: tuple[RestInfo, ...] = ()
+    """Every server of an external bus, `bus` among them; empty when that is the only one."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +74,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str = ""
     ended_at: str = ""
     revoked_at: int = 0
+    former_keys: dict[str, int] = {}
+    """Keys from before it came back with others, and when they were revoked (Unix seconds)."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +129,9 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
     bus: RestInfo
     labels: dict[str, str] = {}
     heartbeat_interval: float = 10.0
+    versions: Versions | None = None
+    """The master's; None from one that did not say it yet."""
+    servers: tuple[RestInfo, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +209,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     scopes: dict[str, ScopeState]
     counts: dict[str, int] = {}
     quarantined: int = 0
+    parked: int = 0
     alarms: int = 0
     stopping: bool = False
     cluster: ClusterReport = ClusterReport()
@@ -215,7 +219,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The master's signed head: proof of what is current, and the only licence to sweep.
 
     `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own.
-    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now.
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now; `servers` are
+    those of an external bus of several.
     """
 
     federation_id: str
@@ -223,6 +228,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     scopes: dict[str, ScopeState]
     heartbeat_interval: float = 10.0
+    versions: Versions | None = None
+    """The master's; None from one that did not say it yet."""
+    servers: tuple[RestInfo, ...] = ()
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,18 +271,20 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cluster runs and whether the protocol ranges overlap."""
+    """What a cluster runs and whether the protocol ranges overlap; `protocol` is what was agreed on."""
 
     fedbus: str = ""
     protocol_min: int = 0
     protocol_max: int = 0
     compatible: bool = True
+    protocol: int | None = None
 
 
 class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster in the live summary; `status` is NeuVector's word, derived from the other fields.
 
-    `counts` is of the objects for all clusters by kind, `own_objects` of those for this cluster.
+    `counts` is of the objects for all clusters by kind, `own_objects` of those for this cluster; `parked`
+    is how many events the cluster holds and cannot read until it is upgraded.
     """
 
     id: str
@@ -291,6 +301,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     own_objects: int = 0
     skew_seconds: float | None = None
     quarantined: int = 0
+    parked: int = 0
     joined_at: str = ""
     rest_info: RestInfo = RestInfo()
     cluster: ClusterReport = ClusterReport()

@@ -107,14 +107,22 @@ class CertificateAuthority(Issued):
         return cls(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
 
     def issue(
-        self, hosts: Iterable[str], *, now: float, randomness: Randomness, days: int = SERVER_DAYS
+        self,
+        hosts: Iterable[str],
+        *,
+        now: float,
+        randomness: Randomness,
+        days: int = SERVER_DAYS,
+        peer: bool = False,
     ) -> Issued:
         """Issue a server certificate for DNS names and IP addresses; the chain holds the CA too.
 
+        That of a `peer` also lets it call the other servers of its cluster.
         Raises InvalidInput when there is no host, or one that is neither a name nor an address.
         """
         names = _alternative_names(hosts)
         key = _new_key(randomness)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if peer else [])]
         issuer_key_id = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (
             _builder(key, now, days, randomness)
@@ -124,7 +132,7 @@ class CertificateAuthority(Issued):
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id), critical=False
             )

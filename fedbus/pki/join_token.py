@@ -19,7 +19,7 @@ from fedbus.pki.signing import KEY_BYTES
 _MAX_LENGTH: Final = 16_384
 
 
-class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=False, omit_defaults=True):
     """The JSON inside: short names, since people paste it."""
 
     s: str
@@ -28,6 +28,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     c: bytes
     k: bytes
     t: str
+    o: tuple[tuple[str, int], ...] = ()
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,8 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
     federation_key: bytes
     """The raw Ed25519 public key that every event must be signed with."""
     jwt: str
+    others: tuple[tuple[str, int], ...] = ()
+    """Servers and ports of a bus of several, beside the first."""
 
     @property
     def token_id(self) -> str:
@@ -60,6 +63,7 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
             c=ca.pem_to_der(self.ca_pem),
             k=self.federation_key,
             t=self.jwt,
+            o=self.others,
         )
         return base64.b64encode(msgspec.json.encode(wire)).decode()
 
@@ -88,7 +92,12 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
             raise _garbled(error.message) from None
         if not isinstance(claims.get("name"), str) or not isinstance(claims.get("exp"), int):
             raise _garbled("its JWT has no name or no expiry")
-        if not wire.s or not 0 < wire.p < 65_536 or not wire.f or len(wire.k) != KEY_BYTES:
+        addresses = ((wire.s, wire.p), *wire.o)
+        if (
+            not all(host and 0 < port < 65_536 for host, port in addresses)
+            or not wire.f
+            or len(wire.k) != KEY_BYTES
+        ):
             raise _garbled("its address or its key is wrong")
         return cls(
             server=wire.s,
@@ -97,6 +106,7 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
             ca_pem=ca_pem,
             federation_key=wire.k,
             jwt=wire.t,
+            others=wire.o,
         )
 
     def __repr__(self) -> str:

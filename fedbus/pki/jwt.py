@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,14 @@ from fedbus.pki.nkeys import KeyPair, KeyType
 from fedbus.pki.roles import UNLIMITED, Scope, Share
 
 Claims = dict[str, Any]
+
+
+class Exporter(NamedTuple):
+    """An account that shares, and a signing key of it that says with whom."""
+
+    account: str
+    signer: KeyPair
+
 
 _ALGORITHM: Final = "ed25519-nkey"
 _VERSION: Final = 2
@@ -56,26 +64,29 @@ def account(
     jetstream: bool = False,
     exports: Collection[Share] = (),
     imports: Collection[Share] = (),
-    imports_from: str = "",
+    imports_from: "Exporter | None" = None,
+    closed: bool = False,
 ) -> str:
     """Mint an account JWT, signed by the operator or one of its signing keys.
 
     `scopes` maps public signing keys to what users signed by them may do; a user signed by any other
     key may do nothing. `revocations` maps user keys to a time: their JWTs issued up to then are dead.
-    `imports` are of the account whose public key is `imports_from`. There are no leaf nodes.
+    `imports` are of `imports_from`. A `closed` account lets nobody in. There are no leaf nodes.
     """
     nats: Claims = {
         "type": "account",
         "version": _VERSION,
-        "limits": _account_limits(jetstream=jetstream) | {"imports": len(imports), "exports": len(exports)},
+        "limits": _account_limits(jetstream=jetstream)
+        | {"imports": len(imports), "exports": len(exports)}
+        | ({"conn": 0} if closed else {}),
         "default_permissions": _NOTHING if scopes is not None else {"pub": {}, "sub": {}},
     }
     if scopes:
         nats["signing_keys"] = [_scope(key, scope) for key, scope in sorted(scopes.items())]
     if exports:
         nats["exports"] = [_export(share) for share in exports]
-    if imports:
-        nats["imports"] = [_import(share, imports_from) for share in imports]
+    if imports and imports_from is not None:
+        nats["imports"] = [_import(share, public_key, imports_from) for share in imports]
     if revocations:
         nats["revocations"] = dict(sorted(revocations.items()))
     return _encode({"sub": public_key, "name": name, "nats": nats}, signer, now)
@@ -171,19 +182,29 @@ def _account_limits(*, jetstream: bool) -> Claims:
 
 
 def _export(share: Share) -> Claims:
-    claims = {"name": share.subject, "subject": share.subject}
+    claims: Claims = {"name": share.subject, "subject": share.subject, "token_req": True}
     if share.stream:
         return claims | {"type": "stream"}
     return claims | {"type": "service", "response_type": "Stream" if share.many_answers else "Singleton"}
 
 
-def _import(share: Share, account_key: str) -> Claims:
+def _import(share: Share, importer: str, exporter: Exporter) -> Claims:
+    kind = "stream" if share.stream else "service"
+    activation: Claims = {
+        "type": "activation",
+        "version": _VERSION,
+        "subject": share.subject,
+        "kind": kind,
+        "issuer_account": exporter.account,
+    }
     return {
         "name": share.subject,
         "subject": share.subject,
         "local_subject": share.local,
-        "account": account_key,
-        "type": "stream" if share.stream else "service",
+        "account": exporter.account,
+        "type": kind,
+        # always of the same date, so that an account that has not changed has the same claims
+        "token": _encode({"sub": importer, "nats": activation}, exporter.signer, now=1),
     }
 
 

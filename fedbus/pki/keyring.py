@@ -15,6 +15,9 @@
 `offline/` is needed to replace a signing key, and for nothing else: move it to a safe place.
 Everything is mode 0600 in directories of mode 0700. The directory appears by one rename, so a
 crash while it is made leaves no half keyring.
+
+A federation on a bus of somebody else's operator has no operator, system account, CA and server of its
+own: those files are not there, and what the operator lent (`Operator`) takes their place.
 """
 
 import shutil
@@ -34,9 +37,27 @@ from fedbus.pki.signing import KEY_BYTES, Signer
 
 _INDEX: Final = "keyring.json"
 _SERVER: Final = "server.pem"
+_LENT: Final = "bus_operator_key_file, bus_system_credentials_file and bus_ca_file"
 SYSTEM_ACCOUNT_NAME: Final = "SYS"
 _FORMAT: Final = 2
 """1 had one account for the master and its members; it was never released."""
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """What the operator of an external bus lends a federation. Nothing of it is ever in a repr."""
+
+    signing: KeyPair
+    """A signing key of the operator's: it signs the federation's two accounts."""
+    system: Credentials
+    """A user of the system account: it pushes them."""
+    ca_pem: bytes
+    """The CA of the servers' certificates."""
+
+    def __repr__(self) -> str:
+        return f"Operator({self.signing.public_key})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("signing", self.signing.public_key)]
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -48,6 +69,8 @@ class _Index(msgspec.Struct, frozen=True):
     system_account: str
     members_account: str = ""
     format: int = 1
+    lent: bool = False
+    """Whether the bus is of somebody else's operator."""
 
 
 class Keyring:
@@ -58,14 +81,10 @@ class Keyring:
         directory: Path,
         index: _Index,
         *,
-        operator_jwt: str,
-        system_account_jwt: str,
-        system: Credentials,
-        operator_signing: KeyPair,
+        operator: Operator,
         scopes: Mapping[Role, KeyPair],
         signer: Signer,
-        authority: CertificateAuthority,
-        server: Issued,
+        own: "_Own | None",
     ) -> None:
         """Take loaded parts; use `create` or `load`."""
         self.directory = directory
@@ -74,24 +93,29 @@ class Keyring:
         """The public key of the federation's account: streams and master."""
         self.members_account = index.members_account
         """The public key of the account that everybody else is in."""
-        self.system_account = index.system_account
-        """The public key of the system account."""
-        self.operator_jwt = operator_jwt
-        self.system_account_jwt = system_account_jwt
-        self.system = system
+        self.system = operator.system
         """A user of the system account."""
         self.signer = signer
-        self.authority = authority
-        self.server = server
-        self._operator_signing = operator_signing
+        self.ca_pem = operator.ca_pem
+        """The CA certificate that clients pin."""
+        self._own = own
+        self._operator_signing = operator.signing
         self._scopes = dict(scopes)
 
     @classmethod
     def create(
-        cls, directory: Path, *, federation_id: str, hosts: Iterable[str], now: float, randomness: Randomness
+        cls,
+        directory: Path,
+        *,
+        federation_id: str,
+        hosts: Iterable[str],
+        now: float,
+        randomness: Randomness,
+        operator: Operator | None = None,
     ) -> Self:
         """Make every key of a new federation; `hosts` are the names and addresses of its server.
 
+        With `operator` it has accounts of that operator and no server of its own.
         Raises Conflict when the directory exists: a keyring is never overwritten.
         """
         if directory.exists():
@@ -101,30 +125,32 @@ class Keyring:
         if draft.exists():  # left by a creation that did not finish
             shutil.rmtree(draft)
         files.make_directory(draft)
-        _make(draft, federation_id, hosts, now, randomness)
+        if operator is None:
+            _make(draft, federation_id, hosts, now, randomness)
+        else:
+            _make_accounts(draft, _Index(federation_id, "", "", "", lent=True), randomness)
         draft.rename(directory)
         files.sync_directory(directory.parent)
-        return cls.load(directory)
+        return cls.load(directory, operator)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read a keyring. Raises ConfigError when a part is missing or damaged, naming it."""
+    def load(cls, directory: Path, operator: Operator | None = None) -> Self:
+        """Read a keyring; `operator` is whose bus the federation is on, unless it is its own.
+
+        Raises ConfigError when a part is missing or damaged, naming it, or it is for the other kind of bus.
+        """
         try:
             index = msgspec.json.decode((directory / _INDEX).read_bytes(), type=_Index)
             _check_format(directory, index)
+            _check_operator(directory, index, operator)
+            own = None if operator is not None else _Own.load(directory, index)
             return cls(
                 directory,
                 index,
-                operator_jwt=_text(directory / "operator.jwt"),
-                system_account_jwt=_text(directory / "system-account.jwt"),
-                system=Credentials.load(directory / "system.creds"),
-                operator_signing=KeyPair(_text(directory / "operator-signing.seed")),
+                operator=operator or _own_operator(directory),
                 scopes={role: KeyPair(_text(directory / f"scope-{role}.seed")) for role in SCOPES},
                 signer=Signer.parse(_text(directory / "signing.key")),
-                authority=CertificateAuthority(
-                    (directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes()
-                ),
-                server=Issued.parse((directory / _SERVER).read_bytes()),
+                own=own,
             )
         except FileNotFoundError as error:
             raise ConfigError(f"the keyring has no {error.filename}", code="KEYRING_UNUSABLE") from error
@@ -136,9 +162,44 @@ class Keyring:
             ) from error
 
     @property
-    def ca_pem(self) -> bytes:
-        """The CA certificate that clients pin."""
-        return self.authority.chain_pem
+    def own(self) -> "_Own":
+        """What only a bus of the federation's own operator has. Raises ConfigError on somebody else's."""
+        if self._own is None:
+            raise ConfigError(
+                "the federation is on a bus of somebody else's operator, who has the keys of its servers",
+                code="KEYRING_UNUSABLE",
+            )
+        return self._own
+
+    @property
+    def lent(self) -> bool:
+        """Whether the bus is of somebody else's operator."""
+        return self._own is None
+
+    @property
+    def operator_jwt(self) -> str:
+        """The trust anchor of the federation's own servers."""
+        return self.own.operator_jwt
+
+    @property
+    def system_account(self) -> str:
+        """The public key of their system account."""
+        return self.own.system_account
+
+    @property
+    def system_account_jwt(self) -> str:
+        """Its JWT."""
+        return self.own.system_account_jwt
+
+    @property
+    def authority(self) -> CertificateAuthority:
+        """The CA of their certificates."""
+        return self.own.authority
+
+    @property
+    def server(self) -> Issued:
+        """The embedded server's certificate."""
+        return self.own.server
 
     @property
     def server_file(self) -> Path:
@@ -171,8 +232,16 @@ class Keyring:
             scopes=self._scopes_of(MEMBERS),
             revocations=revocations,
             imports=SHARES,
-            imports_from=self.account,
+            imports_from=jwt.Exporter(self.account, self._scopes["master"]),
         )
+
+    def closed_jwts(self, *, now: float) -> dict[str, str]:
+        """Mint the JWTs that end both accounts: nobody can log in any more."""
+        names = {self.account: self.federation_id, self.members_account: f"{self.federation_id}-members"}
+        return {
+            key: jwt.account(name=name, public_key=key, signer=self._operator_signing, now=now, closed=True)
+            for key, name in names.items()
+        }
 
     def account_jwts(self, *, now: float) -> dict[str, str]:
         """Return what a server needs to start with: each account's public key and JWT, nobody revoked."""
@@ -216,12 +285,43 @@ class Keyring:
         hosts = tuple(hosts)
         if self.server.expires() - now > ca.RENEW_DAYS * ca.DAY and self.server.covers(hosts):
             return False
-        self.server = self.authority.issue(hosts, now=now, randomness=randomness)
+        self.own.server = self.authority.issue(hosts, now=now, randomness=randomness)
         files.write(self.server_file, self.server.pem)
         return True
 
     def __repr__(self) -> str:
         return f"Keyring({self.federation_id}, {self.directory})"
+
+
+class _Own(msgspec.Struct):
+    """The part of a keyring that is for servers of the federation's own."""
+
+    operator_jwt: str
+    system_account: str
+    system_account_jwt: str
+    authority: CertificateAuthority
+    server: Issued
+
+    @classmethod
+    def load(cls, directory: Path, index: _Index) -> Self:
+        """Read it. Raises OSError, FedbusError."""
+        return cls(
+            operator_jwt=_text(directory / "operator.jwt"),
+            system_account=index.system_account,
+            system_account_jwt=_text(directory / "system-account.jwt"),
+            authority=CertificateAuthority(
+                (directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes()
+            ),
+            server=Issued.parse((directory / _SERVER).read_bytes()),
+        )
+
+
+def _own_operator(directory: Path) -> Operator:
+    return Operator(
+        signing=KeyPair(_text(directory / "operator-signing.seed")),
+        system=Credentials.load(directory / "system.creds"),
+        ca_pem=(directory / "ca.pem").read_bytes(),
+    )
 
 
 def _make(
@@ -232,7 +332,6 @@ def _make(
 
     operator, operator_signing = new(KeyType.OPERATOR), new(KeyType.OPERATOR)
     system_account, system = new(KeyType.ACCOUNT), new(KeyType.USER)
-    account, members_account = new(KeyType.ACCOUNT), new(KeyType.ACCOUNT)
     operator_jwt = jwt.operator(
         name=federation_id,
         keys=operator,
@@ -247,35 +346,54 @@ def _make(
         name="master", public_key=system.public_key, account_keys=system_account, now=now
     )
     authority = CertificateAuthority.make(f"fedbus {federation_id}", now=now, randomness=randomness)
-    index = _Index(
-        federation_id,
-        operator.public_key,
-        account.public_key,
-        system_account.public_key,
-        members_account.public_key,
-        _FORMAT,
+    _make_accounts(
+        directory, _Index(federation_id, operator.public_key, "", system_account.public_key), randomness
     )
-
-    files.write(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
     files.write(directory / "operator.jwt", operator_jwt)
     files.write(directory / "system-account.jwt", system_account_jwt)
     Credentials(jwt=system_jwt, seed=system.seed).save(directory / "system.creds")
     files.write(directory / "operator-signing.seed", operator_signing.seed)
-    for role in SCOPES:
-        files.write(directory / f"scope-{role}.seed", new(KeyType.ACCOUNT).seed)
-    files.write(directory / "signing.key", Signer(randomness(KEY_BYTES)).dump())
     files.write(directory / "ca.pem", authority.chain_pem)
     files.write(directory / "ca.key", authority.key_pem)
     files.write(directory / _SERVER, authority.issue(hosts, now=now, randomness=randomness).pem)
-    offline = files.make_directory(directory / "offline")
-    identities = {
-        "operator": operator,
-        "account": account,
-        "members-account": members_account,
-        "system-account": system_account,
+    for name, keys in {"operator": operator, "system-account": system_account}.items():
+        files.write(directory / "offline" / f"{name}.seed", keys.seed)
+
+
+def _make_accounts(directory: Path, index: _Index, randomness: Randomness) -> None:
+    """Make what every federation has of its own: two accounts, a key for each role, the signing key."""
+    accounts = {
+        name: KeyPair.new(KeyType.ACCOUNT, randomness(SEED_BYTES)) for name in ("account", "members-account")
     }
-    for name, keys in identities.items():
+    index = msgspec.structs.replace(
+        index,
+        account=accounts["account"].public_key,
+        members_account=accounts["members-account"].public_key,
+        format=_FORMAT,
+    )
+    files.write(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
+    for role in SCOPES:
+        role_keys = KeyPair.new(KeyType.ACCOUNT, randomness(SEED_BYTES))
+        files.write(directory / f"scope-{role}.seed", role_keys.seed)
+    files.write(directory / "signing.key", Signer(randomness(KEY_BYTES)).dump())
+    offline = files.make_directory(directory / "offline")
+    for name, keys in accounts.items():
         files.write(offline / f"{name}.seed", keys.seed)
+
+
+def _check_operator(directory: Path, index: _Index, operator: Operator | None) -> None:
+    if index.lent == (operator is not None):
+        return
+    other = (
+        f"is for a bus of somebody else's operator: set {_LENT}"
+        if index.lent
+        else f"is for a bus of its own operator: unset {_LENT}"
+    )
+    raise ConfigError(
+        f"the keyring {directory} {other}",
+        code="KEYRING_UNUSABLE",
+        remedy="a federation does not move between operators: demote, then promote there",
+    )
 
 
 def _check_format(directory: Path, index: _Index) -> None:

@@ -47,7 +47,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """What the federation's account lets the members' account have.
 
-    Not secured by activation tokens: no account but ours is signed by the federation's operator.
+    Only who holds an activation token of ours may import it: on an operator's bus there are other accounts.
     """
 
     subject: str

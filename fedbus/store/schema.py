@@ -56,6 +56,20 @@ MIGRATIONS = (
       changed_at TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (kind, name)
     );
     """,
+    # Newer versions of objects that this build cannot read lie over what it could.
+    """
+    CREATE TABLE parked (
+      scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, category TEXT NOT NULL,
+      epoch INTEGER NOT NULL, revision INTEGER NOT NULL, version INTEGER NOT NULL, seq INTEGER NOT NULL,
+      digest TEXT NOT NULL, deleted INTEGER NOT NULL, changed_at TEXT NOT NULL, encoding TEXT NOT NULL,
+      body BLOB NOT NULL, statement BLOB NOT NULL, signature TEXT NOT NULL,
+      PRIMARY KEY (scope, kind, name)
+    );
+    CREATE VIEW held AS
+      SELECT * FROM objects AS o WHERE NOT EXISTS (
+        SELECT 1 FROM parked AS p WHERE p.scope=o.scope AND p.kind=o.kind AND p.name=o.name)
+      UNION ALL SELECT * FROM parked;
+    """,
     # What admission did here: no policy, so no purge takes it.
     """
     CREATE TABLE admission_counts (

@@ -16,11 +16,21 @@ from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 from fedbus.store.local import LocalObjects
 
-_STAMP = "SELECT epoch, revision, digest, deleted, seq FROM objects WHERE scope=? AND kind=? AND name=?"
-_PUT = (
-    "INSERT OR REPLACE INTO objects (scope, kind, name, category, epoch, revision, version, seq, digest,"
-    " deleted, changed_at, encoding, body, statement, signature) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_OBJECTS, _PARKED = "objects", "parked"
+"""The tables of what can be read and of newer versions that cannot; the view `held` is both."""
+_KEY = "scope=? AND kind=? AND name=?"
+_COLUMNS = (
+    "scope, kind, name, category, epoch, revision, version, seq, digest, deleted, changed_at, encoding,"
+    " body, statement, signature"
 )
+_STAMP = {
+    table: f"SELECT epoch, revision, digest, deleted, seq FROM {table} WHERE {_KEY}"  # noqa: S608
+    for table in (_OBJECTS, _PARKED)
+}
+_PUT = {
+    table: f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+    for table in (_OBJECTS, _PARKED)
+}
 _COUNTED = f"(NOT deleted AND category <> '{subjects.CONTROL}')"
 """What the digest is over: instructions to a cluster are no objects."""
 _STATE = "epoch, version, seq, digest, objects"
@@ -48,6 +58,33 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
 
 
+class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that is held and that this build cannot read.
+
+    `revision_in_force` is the revision of the object that still counts here; 0 if none does.
+    """
+
+    scope: str
+    category: str
+    kind: str
+    name: str
+    type: str
+    epoch: int
+    revision: int
+    version: int
+    changed_at: str
+    bytes: int
+    revision_in_force: int = 0
+
+
+class Reread(msgspec.Struct):
+    """What became of what is held when another build read it: put in force, refused, parked."""
+
+    applied: list[Event] = []
+    refused: list[str] = []
+    parked: list[Event] = []
+
+
 class Answer(msgspec.Struct, frozen=True):
     """The answer to an idempotency key; `done` once its changeset is in the store."""
 
@@ -70,6 +107,8 @@ class ScopeFold:
         self.scope = scope
         self.epoch, self.version, self.seq = state.epoch, state.version, state.seq
         self.digest, self.objects = state.digest, state.objects
+        rows = connection.execute("SELECT kind, name FROM parked WHERE scope=?", (scope,))
+        self._parked = {(kind, name) for kind, name in rows}
 
     @property
     def state(self) -> ScopeState:
@@ -78,19 +117,22 @@ class ScopeFold:
             epoch=self.epoch, version=self.version, seq=self.seq, digest=self.digest, objects=self.objects
         )
 
-    def put(self, event: Event, seq: int) -> fold.Verdict:
-        """Fold one verified event; only `Verdict.APPLY` changes the object."""
+    def put(self, event: Event, seq: int, *, park: bool = False) -> fold.Verdict:
+        """Fold one verified event; only `Verdict.APPLY` changes the object.
+
+        With `park` the event cannot be read: it is held, and what was in force before stays so.
+        """
         address = event.address
         key = (address.scope, address.kind, address.name)
-        row = self._connection.execute(_STAMP, key).fetchone()
+        table = _PARKED if key[1:] in self._parked else _OBJECTS
+        row = self._connection.execute(_STAMP[table], key).fetchone()
         held = fold.Stamp(row[0], row[1], row[2], bool(row[3])) if row else None
         verdict = fold.judge(held, fold.Stamp(event.epoch, event.revision, event.digest, event.deleted))
         if verdict is fold.Verdict.APPLY:
-            self._replace(address, held, event, seq)
+            self._count(address, held, event)
+            self._keep(event, seq, _PARKED if park else _OBJECTS)
         elif verdict is fold.Verdict.DUPLICATE and seq > row[4]:
-            self._connection.execute(
-                "UPDATE objects SET seq=? WHERE scope=? AND kind=? AND name=?", (seq, *key)
-            )
+            self._connection.execute(f"UPDATE {table} SET seq=? WHERE {_KEY}", (seq, *key))  # noqa: S608
         self.advance(event, seq)
         return verdict
 
@@ -99,7 +141,7 @@ class ScopeFold:
         self.seq = max(self.seq, seq)
         self.epoch, self.version = max((self.epoch, self.version), (event.epoch, event.version))
 
-    def _replace(self, a: subjects.Address, held: fold.Stamp | None, event: Event, seq: int) -> None:
+    def _count(self, a: subjects.Address, held: fold.Stamp | None, event: Event) -> None:
         if held is not None and not held.deleted and a.category != subjects.CONTROL:
             self.digest = digest.remove(
                 self.digest, digest.element(a.kind, a.name, held.revision, held.digest)
@@ -110,14 +152,22 @@ class ScopeFold:
                 self.digest, digest.element(a.kind, a.name, event.revision, event.digest)
             )
             self.objects += 1
+
+    def _keep(self, event: Event, seq: int, table: str) -> None:
+        a = event.address
         values = (a.scope, a.kind, a.name, a.category, event.epoch, event.revision, event.version, seq)
         content = (event.digest, event.deleted, event.time, event.encoding, event.body)
-        self._connection.execute(_PUT, (*values, *content, event.statement, event.signature))
+        self._connection.execute(_PUT[table], (*values, *content, event.statement, event.signature))
+        if table == _PARKED:
+            self._parked.add((a.kind, a.name))
+        elif (a.kind, a.name) in self._parked:
+            self._connection.execute(f"DELETE FROM parked WHERE {_KEY}", (a.scope, a.kind, a.name))  # noqa: S608
+            self._parked.discard((a.kind, a.name))
 
     def sweep(self, keep: Collection[tuple[str, str]]) -> int:
         """Remove every object of the scope that is not in `keep` of (kind, name); return how many."""
         rows = self._connection.execute(
-            f"SELECT kind, name, revision, digest, {_COUNTED} FROM objects WHERE scope=?",  # noqa: S608
+            f"SELECT kind, name, revision, digest, {_COUNTED} FROM held WHERE scope=?",  # noqa: S608
             (self.scope,),
         ).fetchall()
         gone = 0
@@ -128,9 +178,9 @@ class ScopeFold:
                 self.digest = digest.remove(self.digest, digest.element(kind, name, revision, content))
                 self.objects -= 1
                 gone += 1
-            self._connection.execute(
-                "DELETE FROM objects WHERE scope=? AND kind=? AND name=?", (self.scope, kind, name)
-            )
+            for table in (_OBJECTS, _PARKED):
+                self._connection.execute(f"DELETE FROM {table} WHERE {_KEY}", (self.scope, kind, name))  # noqa: S608
+            self._parked.discard((kind, name))
         return gone
 
     def save(self) -> ScopeState:
@@ -175,14 +225,18 @@ class Transaction:
     def recount(self, scope: str) -> ScopeState:
         """Return the state of a scope with digest and count computed anew from the rows."""
         total, count = 0, 0
-        for kind, name, revision, content in self._connection.execute(
-            f"SELECT kind, name, revision, digest FROM objects WHERE scope=? AND {_COUNTED}",  # noqa: S608
-            (scope,),
-        ):
+        for kind, name, revision, content in self.elements(scope):
             total += digest.element(kind, name, revision, content)
             count += 1
         return msgspec.structs.replace(
             self.scope(scope), digest=digest.add(digest.EMPTY, total), objects=count
+        )
+
+    def elements(self, scope: str) -> Iterator[tuple[str, str, int, str]]:
+        """Yield what the digest of a scope is over: kind, name, revision and content of each object held."""
+        return self._connection.execute(
+            f"SELECT kind, name, revision, digest FROM held WHERE scope=? AND {_COUNTED}",  # noqa: S608
+            (scope,),
         )
 
     def repair(self, genuine: Callable[[Event], bool]) -> dict[str, int]:
@@ -192,36 +246,39 @@ class Transaction:
         back to zero, so that the bus is asked for everything again; the version stays, so that the digest
         says that something is missing.
         """
-        known = self._connection.execute(
-            "SELECT scope FROM scopes UNION SELECT scope FROM objects"
-        ).fetchall()
+        known = self._connection.execute("SELECT scope FROM scopes UNION SELECT scope FROM held").fetchall()
         found = {scope: self._repair(scope, genuine) for (scope,) in known}
         return {scope: faults for scope, faults in found.items() if faults}
 
     def _repair(self, scope: str, genuine: Callable[[Event], bool]) -> int:
-        rows = self._connection.execute(
-            "SELECT scope, category, kind, name, seq, body, statement, signature,"
-            " epoch, revision, version, digest, deleted, changed_at, encoding FROM objects WHERE scope=?",
-            (scope,),
-        )
-        bad = [(scope, row[2], row[3]) for row in rows if not _sound(row, genuine)]
-        self._connection.executemany("DELETE FROM objects WHERE scope=? AND kind=? AND name=?", bad)
+        bad = sum(self._drop_unsound(table, scope, genuine) for table in (_OBJECTS, _PARKED))
         before, counted = self.scope(scope), self.recount(scope)
-        faults = len(bad) + ((before.digest, before.objects) != (counted.digest, counted.objects))
+        faults = bad + ((before.digest, before.objects) != (counted.digest, counted.objects))
         if faults:
             position = self.folding(scope)
             position.seq, position.digest, position.objects = 0, counted.digest, counted.objects
             newest = self._connection.execute(
-                "SELECT epoch, version FROM objects WHERE scope=? ORDER BY epoch DESC, version DESC LIMIT 1",
+                "SELECT epoch, version FROM held WHERE scope=? ORDER BY epoch DESC, version DESC LIMIT 1",
                 (scope,),
             ).fetchone()
             position.epoch, position.version = max((position.epoch, position.version), newest or (0, 0))
             position.save()
         return faults
 
+    def _drop_unsound(self, table: str, scope: str, genuine: Callable[[Event], bool]) -> int:
+        rows = self._connection.execute(
+            "SELECT scope, category, kind, name, seq, body, statement, signature, epoch, revision, version,"  # noqa: S608
+            f" digest, deleted, changed_at, encoding FROM {table} WHERE scope=?",
+            (scope,),
+        )
+        bad = [(scope, row[2], row[3]) for row in rows if not _sound(row, genuine)]
+        self._connection.executemany(f"DELETE FROM {table} WHERE {_KEY}", bad)  # noqa: S608
+        return len(bad)
+
     def forget(self, scope: str) -> None:
         """Drop every object of a scope and its position."""
         self._connection.execute("DELETE FROM objects WHERE scope=?", (scope,))
+        self._connection.execute("DELETE FROM parked WHERE scope=?", (scope,))
         self._connection.execute("DELETE FROM scopes WHERE scope=?", (scope,))
         self._connection.execute("DELETE FROM heads WHERE scope=?", (scope,))
 
@@ -280,21 +337,110 @@ class Transaction:
     def held(self) -> Iterator[Held]:
         """Yield everything as it was signed, tombstones too, in the order it was written."""
         for row in self._connection.execute(
-            "SELECT scope, category, kind, name, seq, body, statement, signature FROM objects"
+            "SELECT scope, category, kind, name, seq, body, statement, signature FROM held"
             " ORDER BY version, seq"
         ):
             yield _held(row)
 
     def sequence(self, scope: str, kind: str, name: str) -> int:
         """Return the stream sequence of an object's newest version; 0 if there is none."""
-        row = self._connection.execute(_STAMP, (scope, kind, name)).fetchone()
+        row, _ = self._newest(scope, kind, name)
         return int(row[4]) if row else 0
 
+    def newest(self, scope: str, kind: str, name: str) -> tuple[fold.Stamp | None, bool]:
+        """Return the newest version of an object, deleted or not, None if none, and whether it is parked."""
+        row, parked = self._newest(scope, kind, name)
+        return (fold.Stamp(row[0], row[1], row[2], bool(row[3])) if row else None), parked
+
+    def _newest(self, scope: str, kind: str, name: str) -> tuple[tuple[Any, ...] | None, bool]:
+        key = (scope, kind, name)
+        parked = self._connection.execute(_STAMP[_PARKED], key).fetchone()
+        return parked or self._connection.execute(_STAMP[_OBJECTS], key).fetchone(), parked is not None
+
     def place(self, scope: str, kind: str, name: str, seq: int) -> None:
-        """Correct where the stream has an object."""
-        self._connection.execute(
-            "UPDATE objects SET seq=? WHERE scope=? AND kind=? AND name=?", (seq, scope, kind, name)
+        """Correct where the stream has an object's newest version."""
+        table = _PARKED if self.newest(scope, kind, name)[1] else _OBJECTS
+        self._connection.execute(f"UPDATE {table} SET seq=? WHERE {_KEY}", (seq, scope, kind, name))  # noqa: S608
+
+    # parked: what is held and cannot be read by this build
+
+    def parked(self) -> list[ParkedEvent]:
+        """Return what is parked, oldest version first."""
+        rows = self._connection.execute(
+            "SELECT p.scope, p.category, p.kind, p.name, p.epoch, p.revision, p.version, p.changed_at,"
+            " length(p.body), p.statement, ifnull(o.revision, 0) FROM parked AS p LEFT JOIN objects AS o"
+            " ON o.scope=p.scope AND o.kind=p.kind AND o.name=p.name AND NOT o.deleted"
+            " ORDER BY p.version, p.seq"
         )
+        return [
+            ParkedEvent(
+                scope=r[0], category=r[1], kind=r[2], name=r[3], epoch=r[4], revision=r[5], version=r[6],
+                changed_at=r[7], bytes=r[8], type=events.statement_headers(r[9]).get("ce-type", ""),
+                revision_in_force=r[10],
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    def parked_count(self) -> int:
+        """Return how many events are parked."""
+        return int(self._connection.execute("SELECT count(*) FROM parked").fetchone()[0])
+
+    def reread(self, understood: Callable[[Event], bool], check: Callable[[Event], None], at: str) -> Reread:
+        """Sort everything anew into what this build can read and what it cannot: it may be another build.
+
+        What was parked and is understood now is checked and put in force, oldest version first. What does
+        not hold then is quarantined and no longer held: the digest says that something is missing.
+        """
+        done = Reread()
+        for held in [one for one in self._in(_PARKED) if understood(one.event)]:
+            try:
+                check(held.event)
+            except InvalidEvent as error:
+                self._refuse(held, error, at)
+                done.refused.append(error.code)
+            else:
+                self._move(held, _PARKED, _OBJECTS)
+                done.applied.append(held.event)
+        for held in [one for one in self._in(_OBJECTS) if not understood(one.event)]:
+            self._move(held, _OBJECTS, _PARKED)
+            done.parked.append(held.event)
+        for scope in self.scopes() if done.refused else ():
+            counted, position = self.recount(scope), self.folding(scope)
+            position.digest, position.objects = counted.digest, counted.objects
+            position.save()
+        return done
+
+    def _in(self, table: str) -> Iterator[Held]:
+        rows = self._connection.execute(
+            "SELECT scope, category, kind, name, seq, body, statement, signature"  # noqa: S608
+            f" FROM {table} ORDER BY version, seq"
+        )
+        return (_held(row) for row in rows)
+
+    def _move(self, held: Held, old: str, new: str) -> None:
+        a = held.event.address
+        key = (a.scope, a.kind, a.name)
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {new} SELECT * FROM {old} WHERE {_KEY}",  # noqa: S608
+            key,
+        )
+        self._connection.execute(f"DELETE FROM {old} WHERE {_KEY}", key)  # noqa: S608
+
+    def _refuse(self, held: Held, error: InvalidEvent, at: str) -> None:
+        event, a = held.event, held.event.address
+        self.quarantine(
+            Quarantined(
+                at=at,
+                scope=a.scope,
+                subject=event.subject,
+                seq=held.seq,
+                code=error.code,
+                reason=error.message,
+                headers=event.headers(),
+                body=event.body,
+            )
+        )
+        self._connection.execute(f"DELETE FROM parked WHERE {_KEY}", (a.scope, a.kind, a.name))  # noqa: S608
 
     # quarantine
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from fedbus import __version__
+from fedbus.core import protocol
 from fedbus.errors import FedbusError
-from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN
 from fedbus.web import respond
 from fedbus.web.openapi import described
 
@@ -36,7 +36,7 @@ def routes(checks: Mapping[str, Check], role: Callable[[], str]) -> list[web.Rou
 
     @described("Tell the version and the protocol range", open=True, tag="daemon")
     async def version(_request: web.Request) -> web.Response:
-        protocol = {"min": PROTOCOL_MIN, "max": PROTOCOL_MAX}
-        return respond.json({"version": __version__, "protocol": protocol, "role": role()})
+        spoken = {"min": protocol.OLDEST, "max": protocol.NEWEST}
+        return respond.json({"version": __version__, "protocol": spoken, "role": role()})
 
     return [web.get("/livez", live), web.get("/readyz", ready), web.get("/version", version)]

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from fedbus import __version__, metrics
-from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN
+from fedbus.core import protocol
 from fedbus.web.openapi import described
 
 PATH = "/metrics"
@@ -64,8 +64,8 @@ def _always(role: str, data_dir: Path) -> list[GaugeMetricFamily]:
     build = {
         "version": __version__,
         "role": role,
-        "protocol_min": str(PROTOCOL_MIN),
-        "protocol_max": str(PROTOCOL_MAX),
+        "protocol_min": str(protocol.OLDEST),
+        "protocol_max": str(protocol.NEWEST),
     }
     free = shutil.disk_usage(data_dir).free
     return [

@@ -6,11 +6,11 @@ from aiohttp import web
 from fedbus import __version__
 from fedbus.cluster import local_api, policy_api
 from fedbus.cluster.policy_reader import PolicyReaders
-from fedbus.core import connectivity
-from fedbus.core.summary import LinkState
+from fedbus.core import connectivity, protocol
+from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
-from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions, VersionState
+from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions
 from fedbus.model.policy import LOCAL, Scope
 from fedbus.store.federated import FederatedPolicy
 from fedbus.web import health, openapi, policy_reads, respond
@@ -77,6 +77,7 @@ class Handlers:
             web.get("/v1/fed/config", self.config),
             web.get("/v1/fed/summary", self.summary),
             web.get("/v1/fed/quarantine", self.quarantine),
+            web.get("/v1/fed/parked", self.parked),
             web.post("/v1/fed/apply", self.refuse_apply),
         ]
 
@@ -111,8 +112,8 @@ class Handlers:
                 "name": joined.name,
                 "federation_id": joined.federation_id,
                 "master": {"name": joined.federation_name, "rest_info": joined.bus},
-                "admin": {"username": "admin", "password": password},
             }
+            | ({"admin": {"username": "admin", "password": password}} if password else {})
         )
 
     @described(body=LeaveBody, body_required=False, tag="membership")
@@ -126,11 +127,14 @@ class Handlers:
     async def member(self, _request: web.Request) -> web.Response:
         """Show the membership as NeuVector does: the master and this cluster."""
         m = self._worker.membership
+        wrong = self._worker.bootstrap_error
+        bootstrap = {"bootstrap": connectivity.facts(wrong) if wrong else None}
         if m is None:
-            return respond.json({"fed_role": "", "local_rest_info": RestInfo()})
+            return respond.json({"fed_role": "", "local_rest_info": RestInfo()} | bootstrap)
         connected = self._worker.active is not None and self._worker.active.session.up.is_set()
         refusal = self._worker.active.refusal if self._worker.active else None
         error = self._worker.active.session.error if self._worker.active and not connected else None
+        parked = await self._worker.database.read(lambda tx: tx.parked_count())
         own = {"id": m.cluster_id, "name": m.name, "status": m.state, "labels": m.labels}
         return respond.json(
             {
@@ -142,12 +146,15 @@ class Handlers:
                     "id": m.federation_id,
                     "name": m.federation_name,
                     "rest_info": m.bus,
-                    "status": "connected" if connected else "disconnected",
+                    "status": _master_status(self._worker, connected=connected),
+                    "version": masters_versions(self._worker),
                 },
                 "joint_clusters": [own | {"joined_at": m.joined_at}],
+                "parked": parked,
                 "refusal": connectivity.facts(refusal) if refusal else None,
                 "connection_error": connectivity.facts(error) if error else None,
             }
+            | bootstrap
         )
 
     @described(tag="membership")
@@ -167,10 +174,15 @@ class Handlers:
 
     @described(tag="membership")
     async def quarantine(self, _request: web.Request) -> web.Response:
-        """List the events that were refused; count those of a type that only a newer build knows."""
+        """List the events that were refused."""
         found = await self._worker.database.read(lambda tx: tx.quarantined())
-        skipped = self._worker.active.skipped if self._worker.active else 0
-        return respond.json({"events": found, "skipped": skipped})
+        return respond.json({"events": found})
+
+    @described(tag="membership")
+    async def parked(self, _request: web.Request) -> web.Response:
+        """List the events that are held and only a newer build can read: it applies them at its start."""
+        found = await self._worker.database.read(lambda tx: tx.parked())
+        return respond.json({"events": found})
 
     @hidden
     async def refuse_apply(self, _request: web.Request) -> web.Response:
@@ -193,10 +205,10 @@ async def own_row(worker: Worker) -> SummaryRow:
     active = worker.active
     states = await worker.database.read(lambda tx: tx.scopes())
     counts = await worker.database.read(lambda tx: tx.counts(subjects.SCOPE_ALL))
-    quarantined = await worker.database.read(lambda tx: tx.quarantined_count())
+    quarantined, parked = await worker.database.read(lambda tx: (tx.quarantined_count(), tx.parked_count()))
     held = states.get(subjects.SCOPE_ALL, ScopeState())
     link = _link(worker)
-    versions = Versions(fedbus=__version__)
+    mine = protocol.ours(__version__)
     head = active.checkpoint.scopes[subjects.SCOPE_ALL] if active and active.checkpoint else None
     return SummaryRow(
         id=m.cluster_id,
@@ -204,18 +216,39 @@ async def own_row(worker: Worker) -> SummaryRow:
         role="joint",
         link=Link(state=link),
         sync=_sync(held, head),
-        version=VersionState(
-            fedbus=versions.fedbus, protocol_min=versions.protocol_min, protocol_max=versions.protocol_max
-        ),
+        version=version_state(masters_versions(worker) or mine, mine),
         membership="joined" if m.joined else ("left" if m.state == "left" else "removed"),
-        status=("joined" if link == "online" else "disconnected") if m.joined else m.state,
+        status=_status(worker, link) if m.joined else m.state,
         labels=m.labels,
         counts=counts,
         own_objects=states.get(subjects.own_scope(m.cluster_id), ScopeState()).objects,
         quarantined=quarantined,
+        parked=parked,
         joined_at=m.joined_at,
         cluster=worker.cluster.report(),
     )
+
+
+def masters_versions(worker: Worker) -> Versions | None:
+    """Return what the master runs, by its last signed checkpoint, before that by its answer to the join."""
+    active = worker.active
+    said = active.checkpoint.versions if active is not None and active.checkpoint is not None else None
+    return said or (worker.membership.master_versions if worker.membership is not None else None)
+
+
+def _master_status(worker: Worker, *, connected: bool) -> str:
+    if connected and (word := _status(worker, "online")) != "joined":
+        return word
+    return "connected" if connected else "disconnected"
+
+
+def _status(worker: Worker, link: LinkState) -> str:
+    """Return NeuVector's word for a member, as it sees itself."""
+    theirs = masters_versions(worker)
+    older = protocol.older(protocol.ours(__version__), theirs) if theirs is not None else None
+    if older is not None:
+        return "master_upgrade_required" if older == "theirs" else "joint_upgrade_required"
+    return "joined" if link == "online" else "disconnected"
 
 
 def _link(worker: Worker) -> LinkState:

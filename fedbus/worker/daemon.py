@@ -18,6 +18,7 @@ from fedbus.web.metrics import open_paths
 from fedbus.web.server import RestServer
 from fedbus.web.tls import RestTls, rest_hosts
 from fedbus.worker import api
+from fedbus.worker.bootstrap import Bootstrap
 from fedbus.worker.federation import inspect
 from fedbus.worker.lifecycle import Worker
 
@@ -40,6 +41,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             worker = Worker(settings, database, auth, clock)
             if worker.membership is not None and worker.membership.joined:
                 await inspect(database, worker.membership.verifier())
+                await worker.read_again()
             await worker.cluster.start()
             app = api.make_app(worker, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
@@ -53,7 +55,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             )
             services: dict[str, Service] = {
                 "membership": worker.run,
-                "join": worker.join_at_start,
+                "bootstrap": Bootstrap(worker).run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
                 **worker.cluster.services(),

@@ -6,7 +6,7 @@ import msgspec
 
 from fedbus import __version__
 from fedbus.bus.session import Connection, Endpoint, connect
-from fedbus.core import connectivity
+from fedbus.core import connectivity, protocol
 from fedbus.errors import Refused, Unavailable
 from fedbus.model import codec, subjects
 from fedbus.model.federation import (
@@ -19,7 +19,6 @@ from fedbus.model.federation import (
     JoinRequest,
     RestInfo,
     SignedDismissal,
-    Versions,
 )
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -28,6 +27,8 @@ from fedbus.pki.signing import Signed, Verifier
 from fedbus.runtime import rfc3339
 
 ANSWER_SECONDS = 10.0
+Addresses = tuple[RestInfo, ...]
+"""Where the bus is reached; any one of them is enough."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -46,24 +47,24 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True):
     rest: RestInfo = RestInfo()
 
 
-async def join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float) -> JoinAnswer:
+async def join(token: JoinToken, keys: Keys, who: Joining, at: Addresses, now: float) -> JoinAnswer:
     """Redeem a token. Raises Refused with the master's reason, Unavailable."""
-    reply = await _ask_to_join(token, keys, who, server, now, check=False)
+    reply = await _ask_to_join(token, keys, who, at, now, check=False)
     if reply.joined is None:
         raise connectivity.unavailable("ANSWER_INVALID", "the master's answer to the join makes no sense")
     return reply.joined
 
 
-async def check_join(token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float) -> Checked:
+async def check_join(token: JoinToken, keys: Keys, who: Joining, at: Addresses, now: float) -> Checked:
     """Ask whether `join` would be let in, without using the token. Raises as `join`."""
-    reply = await _ask_to_join(token, keys, who, server, now, check=True)
+    reply = await _ask_to_join(token, keys, who, at, now, check=True)
     if reply.checked is None:
         raise connectivity.unavailable("ANSWER_INVALID", "the master's answer to the check makes no sense")
     return reply.checked
 
 
 async def _ask_to_join(
-    token: JoinToken, keys: Keys, who: Joining, server: RestInfo, now: float, *, check: bool
+    token: JoinToken, keys: Keys, who: Joining, at: Addresses, now: float, *, check: bool
 ) -> BusReply:
     """Send the request.
 
@@ -73,7 +74,7 @@ async def _ask_to_join(
         name=who.name,
         nkey=keys.bus.public_key,
         renew_nkey=keys.renew.public_key,
-        versions=Versions(fedbus=__version__),
+        versions=protocol.ours(__version__),
         labels=who.labels,
         cluster_uid=who.cluster_uid,
         rest=who.rest,
@@ -84,7 +85,7 @@ async def _ask_to_join(
         PROOF: base64.b64encode(keys.bus.sign(body)).decode(),
         RENEW_PROOF: base64.b64encode(keys.renew.sign(body)).decode(),
     }
-    endpoint = Endpoint((url(server),), token.ca_pem)
+    endpoint = Endpoint(tuple(url(address) for address in at), token.ca_pem)
     try:
         async with connect(f"join {who.name}", endpoint, Credentials(token.jwt)) as connection:
             return await _ask(connection, subjects.join(token.token_id), body, headers)
@@ -92,6 +93,13 @@ async def _ask_to_join(
         if error.code == "BUS_UNAUTHORIZED":
             raise _not_let_in(token, now) from error
         raise
+
+
+def addresses(token: JoinToken, instead: RestInfo) -> Addresses:
+    """Return where a token leads, or `instead` of its address where that is set."""
+    first = RestInfo(server=instead.server or token.server, port=instead.port or token.port)
+    others = () if instead.server or instead.port else token.others
+    return (first, *(RestInfo(server=server, port=port) for server, port in others))
 
 
 def url(server: RestInfo) -> str:

@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from fedbus import __version__
 from fedbus.bus import examination, topology
 from fedbus.bus.examination import Examination
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Endpoint, Message, connect
 from fedbus.config import WorkerSettings
-from fedbus.core import connectivity, diagnosis
+from fedbus.core import connectivity, diagnosis, protocol
 from fedbus.core.connectivity import ENDED, Step
 from fedbus.core.diagnosis import Diagnosis
-from fedbus.core.summary import compatible
 from fedbus.errors import FedbusError, InvalidInput, Refused, Unavailable
 from fedbus.model import subjects
-from fedbus.model.federation import PROTOCOL_MAX, PROTOCOL_MIN, Checked, RestInfo, Versions
+from fedbus.model.federation import Checked, RestInfo, Versions
 from fedbus.pki import condition
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -80,12 +80,13 @@ class _Asker:
         return examination.check_skew(self._skew, limit, "the master's")
 
     async def compare_versions(self) -> str:
+        mine = protocol.ours(__version__)
         theirs = self._answer.versions if self._answer else Versions(fedbus="?")
         said = (
-            f"the master runs {theirs.fedbus} and speaks {theirs.protocol_min} to {theirs.protocol_max}, "
-            f"this is {PROTOCOL_MIN} to {PROTOCOL_MAX}"
+            f"the master runs {theirs.fedbus} and speaks {protocol.spoken(theirs)}, "
+            f"this is {protocol.spoken(mine)}"
         )
-        if not compatible(theirs):
+        if protocol.older(mine, theirs):
             raise connectivity.error("PROTOCOL_UNSUPPORTED", said)
         return said
 
@@ -114,7 +115,7 @@ class _Doctor(_Asker):
         steps = self.examination
         await steps.step(Step.FILES, self._look_at_files)
         m = self._membership
-        servers = (dialogue.url(m.bus),) if m else ()
+        servers = tuple(dialogue.url(address) for address in m.addresses) if m else ()
         endpoint = Endpoint(servers, m.ca_pem.encode() if m else b"")
         await steps.way(endpoint)
         await steps.step(Step.CREDENTIAL, lambda: self._log_in(stack, endpoint))
@@ -247,22 +248,19 @@ class _JoinDoctor(_Asker):
     def endpoint(self) -> Endpoint:
         """Return where the token leads; nowhere if it is none."""
         token = self._token
-        return Endpoint((dialogue.url(self._bus()),), token.ca_pem) if token else Endpoint((), b"")
-
-    def _bus(self) -> RestInfo:
-        assert self._token is not None  # noqa: S101 - the steps that need it run behind the one that sets it
-        server, port = self._server.server or self._token.server, self._server.port or self._token.port
-        return RestInfo(server=server, port=port)
+        if token is None:
+            return Endpoint((), b"")
+        at = dialogue.addresses(token, self._server)
+        return Endpoint(tuple(dialogue.url(address) for address in at), token.ca_pem)
 
     async def ask(self) -> str:
         """Log in with the token and ask the master whether it would let this cluster in."""
-        assert self._token is not None  # noqa: S101 - likewise
+        assert self._token is not None  # noqa: S101 - the steps that need it run behind the one that sets it
         bus, renew = (KeyPair.new(KeyType.USER, self.clock.random_bytes(32)) for _ in range(2))
         asked_at = self.clock.now()
         who = Joining(name=self._name)
-        self.heard(
-            await dialogue.check_join(self._token, Keys(bus, renew), who, self._bus(), asked_at), asked_at
-        )
+        at = dialogue.addresses(self._token, self._server)
+        self.heard(await dialogue.check_join(self._token, Keys(bus, renew), who, at, asked_at), asked_at)
         return f"the master would let {self._name or 'a cluster'} in"
 
 

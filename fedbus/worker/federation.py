@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -78,8 +78,12 @@ class ActiveMembership:
         on_ended: Callable[[Dismissal], Awaitable[None]],
         on_policy: Callable[[], None] = lambda: None,
         describe: Callable[[], ClusterReport] = ClusterReport,
+        late: Sequence[Event] = (),
     ) -> None:
-        """Take who is told that policy changed in the store, and who describes this cluster in reports."""
+        """Take who is told that policy changed in the store, and who describes this cluster in reports.
+
+        `late` are the instructions that were parked until this build could read them.
+        """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
         self._on_ended, self._on_policy = on_ended, on_policy
@@ -102,7 +106,7 @@ class ActiveMembership:
         """The master's last signed head, and when it came on the monotonic clock."""
         self.skew: float | None = None
         """Seconds this clock is ahead of the master's, by the last checkpoint and what it took to come."""
-        self.skipped = 0
+        self._late = list(late)
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
 
@@ -122,7 +126,7 @@ class ActiveMembership:
 
     def _endpoint(self) -> Endpoint:
         m = self.membership
-        return Endpoint((dialogue.url(m.bus),), m.ca_pem.encode())
+        return Endpoint(tuple(dialogue.url(address) for address in m.addresses), m.ca_pem.encode())
 
     def _endpoint_and_credentials(self) -> tuple[Endpoint, Credentials]:
         return self._endpoint(), self._files.bus_credentials()
@@ -146,6 +150,8 @@ class ActiveMembership:
 
     async def _session(self, connection: Connection) -> None:
         self.refusal = None
+        while self._late:
+            await self._control(self._late.pop(0))
         try:
             async with (
                 connection.subscription(subjects.CHECKPOINT, self._on_checkpoint, limit=100),
@@ -170,7 +176,6 @@ class ActiveMembership:
             log.debug("goodbye_not_sent")
 
     async def _applied(self, folded: Folded) -> None:
-        self.skipped += folded.skipped
         self.reporter.alarms += folded.alarms
         self.reporter.changed.set()
         self._on_policy()
@@ -242,6 +247,8 @@ class ActiveMembership:
             return
         if checkpoint.federation_id != self.membership.federation_id:
             return
+        if checkpoint.servers != self.membership.servers:
+            self.membership = self._files.moved(self.membership, checkpoint.servers)
         self.checkpoint, self.checkpoint_at = checkpoint, self._clock.monotonic()
         self.reporter.interval = max(1.0, checkpoint.heartbeat_interval)
         self.skew = self._clock.now() - checkpoint.time

@@ -9,7 +9,7 @@ from fedbus.bus.session import Message
 from fedbus.core import changesets, payload
 from fedbus.core.fold import Verdict
 from fedbus.errors import InvalidEvent
-from fedbus.model import events, subjects
+from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import ScopeState
 from fedbus.pki.signing import Verifier
@@ -49,7 +49,7 @@ class Folded(msgspec.Struct, kw_only=True):
     state: ScopeState
     applied: int = 0
     duplicates: int = 0
-    skipped: int = 0
+    parked: int = 0
     refused: list[str] = []
     alarms: int = 0
     controls: list[Event] = []
@@ -130,17 +130,17 @@ class _Pass:
                 self._quarantine(item.refused)
                 self.result.count("", "refused")
             self.fold.seq = max(self.fold.seq, item.seq)
-        elif not events.known(item.event):
-            self.result.skipped += 1
-            self.result.count(item.event.address.kind, "skipped")
-            self.fold.advance(item.event, item.seq)
         else:
             self._put(item.event, item.seq, item.trace)
 
     def _put(self, event: Event, seq: int, trace: str) -> None:
-        verdict = self.fold.put(event, seq)
+        park = not payload.understood(event)
+        verdict = self.fold.put(event, seq, park=park)
         self.result.seen.append((event.address.kind, event.address.name))
-        if verdict is Verdict.APPLY:
+        if verdict is Verdict.APPLY and park:
+            self.result.parked += 1
+            self.result.count(event.address.kind, "parked")
+        elif verdict is Verdict.APPLY:
             self.result.applied += 1
             self.result.count(event.address.kind, "applied")
             if trace and len(self.result.traces) < tracing.MAX_TRACES:

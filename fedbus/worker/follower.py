@@ -143,6 +143,7 @@ class Follower:
             epoch=folded.state.epoch,
             applied=folded.applied,
             duplicates=folded.duplicates,
+            parked=folded.parked,
             refused=len(folded.refused),
             pending=self.pending,
             ms=round(seconds * 1000, 1),
@@ -243,9 +244,9 @@ def _sweep(
     fold = tx.folding(scope)
     if head is not None:
         total = 0
-        for item in tx.objects(scope):
-            if (item.kind, item.name) in keep:
-                total += digest.element(item.kind, item.name, item.revision, item.digest)
+        for kind, name, revision, content in tx.elements(scope):
+            if (kind, name) in keep:
+                total += digest.element(kind, name, revision, content)
         if digest.add(digest.EMPTY, total) != head.digest:
             return None
         if swept := fold.sweep(keep):

@@ -11,9 +11,10 @@ from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import WorkerSettings
-from fedbus.core import backoff, connectivity
+from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable
-from fedbus.model import names
+from fedbus.model import names, subjects
+from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, Dismissal, RestInfo
 from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
@@ -21,6 +22,7 @@ from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair, KeyType
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
+from fedbus.store.rereading import reread
 from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password
 from fedbus.web.sse import Hub
@@ -33,9 +35,11 @@ log = structlog.get_logger(__name__)
 
 
 class _Attempt(msgspec.Struct):
-    """The keys of a join whose answer has not come yet: the same token asks again with the same keys."""
+    """The keys of a join whose answer has not come yet.
 
-    token: str
+    Asked again, with the same token or a new one, they say that it is the same cluster that asks.
+    """
+
     bus_seed: str
     renew_seed: str
 
@@ -55,15 +59,27 @@ class Worker:
         self.active: ActiveMembership | None = None
         self._changing, self._ending = asyncio.Lock(), asyncio.Lock()
         self._changed = asyncio.Event()
+        self.bootstrap_error: FedbusError | None = None
+        """Why this cluster is not what its configuration says it should be."""
+        self._late: list[Event] = []
+        """Instructions that were parked, for the membership to follow."""
+
+    async def read_again(self) -> None:
+        """Read what is held as this build understands it: it may be newer, or older, than the last one."""
+        done = await reread(self.database, self.clock.stamp())
+        self._late += [e for e in done.applied if e.address.category == subjects.CONTROL]
 
     async def join(self, text: str, who: Joining, server: RestInfo) -> tuple[Membership, str]:
         """Join the federation that a token names; return the membership and this cluster's new password.
 
-        `server` overrides the token's address where it is set. Raises Conflict if this cluster is a
-        member, Refused with the reason, Unavailable.
+        `server` overrides the token's address where it is set. Joining again with the same token and name
+        changes nothing and gives no password. Raises Conflict if this cluster is a member otherwise,
+        Refused with the reason, Unavailable.
         """
         async with self._changing:
             if self.membership is not None and self.membership.joined:
+                if (self.membership.name, self.membership.token_hash) == (who.name, token_hash(text)):
+                    return self.membership, ""
                 raise Conflict(
                     f"this cluster is a member of {self.membership.federation_name!r}; leave that first",
                     code="ALREADY_JOINED",
@@ -71,17 +87,18 @@ class Worker:
             names.check_cluster(who.name)
             names.check_labels(who.labels)
             token = JoinToken.decode(text)
-            bus = RestInfo(server=server.server or token.server, port=server.port or token.port)
-            keys = self._keys(text)
-            answer = await dialogue.join(token, keys, who, bus, self.clock.now())
+            at = dialogue.addresses(token, server)
+            keys = self._keys()
+            answer = await dialogue.join(token, keys, who, at, self.clock.now())
             await self.database.write(_purge)
             self.cluster.admission.changed()
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
                 Credentials(answer.renew_jwt, keys.renew.seed),
-                bus,
-                self.clock.stamp(),
+                bus_at=at[0],
+                at=self.clock.stamp(),
+                token_hash=token_hash(text),
             )
             self._attempt_file.unlink(missing_ok=True)
             record = self._record("join", f"{answer.federation_name} {answer.federation_id}")
@@ -95,14 +112,15 @@ class Worker:
     def _attempt_file(self) -> Path:
         return self.settings.data_dir / "join-attempt.json"
 
-    def _keys(self, text: str) -> Keys:
-        token = sha256("".join(text.split()).encode()).hexdigest()
+    def _keys(self) -> Keys:
+        """Return the keys to join with: of an attempt or a membership that was cut short, or new ones."""
         if self._attempt_file.exists():
             attempt = msgspec.json.decode(self._attempt_file.read_bytes(), type=_Attempt)
-            if attempt.token == token:
-                return Keys(KeyPair(attempt.bus_seed), KeyPair(attempt.renew_seed))
+            return Keys(KeyPair(attempt.bus_seed), KeyPair(attempt.renew_seed))
+        if (held := self.files.left_behind()) is not None:
+            return Keys(KeyPair(held[0].seed), KeyPair(held[1].seed))
         bus, renew = (KeyPair.new(KeyType.USER, self.clock.random_bytes(32)) for _ in range(2))
-        files.write(self._attempt_file, msgspec.json.encode(_Attempt(token, bus.seed, renew.seed)))
+        files.write(self._attempt_file, msgspec.json.encode(_Attempt(bus.seed, renew.seed)))
         return Keys(bus, renew)
 
     async def leave(self, *, force: bool) -> Membership:
@@ -174,7 +192,9 @@ class Worker:
                 on_ended=self._end,
                 on_policy=self.cluster.admission.changed,
                 describe=self.cluster.report,
+                late=self._late,
             )
+            self._late = []
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(self.active.run(end), name="membership")
                 await first(stop.wait(), self._changed.wait(), asyncio.wait([running]))
@@ -198,27 +218,10 @@ class Worker:
                 await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
         await first(stop.wait(), self._changed.wait())
 
-    async def join_at_start(self, stop: asyncio.Event) -> None:
-        """Join with the configured token file, if this cluster never joined; retried until it is told no."""
-        file, attempt = self.settings.join_token_file, 0
-        while file is not None and self.membership is None and not stop.is_set():
-            attempt += 1
-            server = RestInfo(server=self.settings.join_server, port=self.settings.join_port)
-            try:
-                await self.join(
-                    file.read_text(errors="replace"), Joining(name=self.settings.join_name), server
-                )
-            except Unavailable as error:
-                log.warning("join_failed", **connectivity.facts(error))
-                await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
-            except OSError as error:
-                unread = connectivity.error("TOKEN_FILE_UNREADABLE", str(error))
-                log.warning("join_failed", **connectivity.facts(unread))
-                await first(stop.wait(), timeout=backoff.delay(attempt, self.clock.jitter()))
-            except FedbusError as error:
-                log.error("join_refused", **connectivity.facts(error))  # noqa: TRY400
-                break
-        await stop.wait()
+
+def token_hash(text: str) -> str:
+    """Return by what a token is known again; white space does not count."""
+    return sha256("".join(text.split()).encode()).hexdigest()
 
 
 def _own_first(tx: Transaction) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from fedbus.errors import Unavailable
-from fedbus.model.federation import Dismissal, JoinAnswer, Renewal, RestInfo
+from fedbus.model.federation import Dismissal, JoinAnswer, Renewal, RestInfo, Versions
 from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.signing import Verifier
@@ -28,6 +28,17 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     heartbeat_interval: float = 10.0
     ended_at: str = ""
+    master_versions: Versions | None = None
+    """What the master ran when this cluster joined."""
+    token_hash: str = ""
+    """The SHA-256 of the token it joined with."""
+    servers: tuple[RestInfo, ...] = ()
+    """The servers of a bus of several, as the master last said; `bus` is what the join went to."""
+
+    @property
+    def addresses(self) -> tuple[RestInfo, ...]:
+        """Where the bus is reached, each address once."""
+        return tuple(dict.fromkeys((self.bus, *self.servers)))
 
     @property
     def joined(self) -> bool:
@@ -58,7 +69,14 @@ class MembershipFiles:
         return msgspec.json.decode(self._json.read_bytes(), type=Membership)
 
     def store(
-        self, answer: JoinAnswer, bus: Credentials, renew: Credentials, bus_at: RestInfo, at: str
+        self,
+        answer: JoinAnswer,
+        bus: Credentials,
+        renew: Credentials,
+        *,
+        bus_at: RestInfo,
+        at: str,
+        token_hash: str,
     ) -> Membership:
         """Keep what a join gave; the membership itself is written last."""
         files.make_directory(self._directory)
@@ -76,9 +94,25 @@ class MembershipFiles:
             joined_at=at,
             labels=answer.labels,
             heartbeat_interval=answer.heartbeat_interval,
+            master_versions=answer.versions,
+            token_hash=token_hash,
+            servers=answer.servers,
         )
         self._write(membership)
         return membership
+
+    def left_behind(self) -> tuple[Credentials, Credentials] | None:
+        """Return both credentials of a membership whose own file was lost; None unless both are there."""
+        if self._json.exists() or not (self._bus.exists() and self._renew.exists()):
+            return None
+        return _load(self._bus), _load(self._renew)
+
+    def moved(self, membership: Membership, servers: tuple[RestInfo, ...]) -> Membership:
+        """Note where the bus is now, unless the membership has ended meanwhile."""
+        moved = msgspec.structs.replace(membership, servers=servers)
+        if (held := self.load()) is not None and held.joined:
+            self._write(moved)
+        return moved
 
     def renewed(self, renewal: Renewal) -> None:
         """Keep fresh JWTs for the keys there are."""

@@ -8,10 +8,13 @@ from fedbus.worker.lifecycle import Worker
 
 async def read(worker: Worker) -> list[GaugeMetricFamily]:
     """Return the gauges of a worker; without a membership there is only the quarantine."""
-    quarantined, states = await worker.database.read(lambda tx: (tx.quarantined_count(), tx.scopes()))
+    quarantined, parked, states = await worker.database.read(
+        lambda tx: (tx.quarantined_count(), tx.parked_count(), tx.scopes())
+    )
     applied = max((s.version for s in states.values()), default=0)
     families = [
         metrics.number("fedbus_quarantined_events", "Events in quarantine.", quarantined),
+        metrics.number("fedbus_parked_events", "Events held that only a newer build can read.", parked),
         metrics.number("fedbus_agent_applied_version", "The newest version that was applied.", applied),
     ]
     active = worker.active

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from fedbus import __version__
 from fedbus.bus.session import Connection
+from fedbus.core import protocol
 from fedbus.model import codec, subjects
-from fedbus.model.federation import ClusterReport, Heartbeat, Versions
+from fedbus.model.federation import ClusterReport, Heartbeat
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -58,10 +59,11 @@ class Reporter:
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
                 sent_at=self._clock.now(),
-                versions=Versions(fedbus=__version__),
+                versions=protocol.ours(__version__),
                 scopes=tx.scopes(),
                 counts=tx.counts(subjects.SCOPE_ALL),
                 quarantined=tx.quarantined_count(),
+                parked=tx.parked_count(),
                 alarms=self.alarms,
                 stopping=stopping,
                 cluster=described,

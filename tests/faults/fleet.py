@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from fedbus.bus.reader import Reader
-from fedbus.bus.session import Message
+from fedbus.bus.session import Connection, Message
 from tests.support import validator
 from tests.support.daemons import Daemon, eventually, group, joined, promoted
 from tests.support.intruder import bus_pid, intruding
@@ -165,7 +165,7 @@ class Writer:
 
 
 @asynccontextmanager
-async def writing(writer: Writer, lanes: int = 2) -> AsyncIterator[Callable[[int], Any]]:
+async def writing(writer: Writer, lanes: int = 2, first_lane: int = 0) -> AsyncIterator[Callable[[int], Any]]:
     """Write in the background; inside, await the yielded function to see so many more acknowledged."""
     stop = asyncio.Event()
 
@@ -178,7 +178,7 @@ async def writing(writer: Writer, lanes: int = 2) -> AsyncIterator[Callable[[int
         await eventually(enough, 60.0)
 
     async with asyncio.TaskGroup() as group:
-        for lane in range(lanes):
+        for lane in range(first_lane, first_lane + lanes):
             group.create_task(writer.run(stop, lane))
         try:
             yield more
@@ -188,16 +188,21 @@ async def writing(writer: Writer, lanes: int = 2) -> AsyncIterator[Callable[[int
 
 async def history(master: Daemon) -> list[Write]:
     """Return every policy event on the stream, oldest first."""
-    found: list[Write] = []
     async with intruding(master.directory) as intruder:
-        reader = Reader(intruder.connection, "POLICY", "validator", "fed.v1.ev.all.>")
-        if await reader.attach(0):
-            async with contextlib.aclosing(reader.batches()) as batches:
-                async for batch in batches:
-                    found += [_write(m) for m in batch]
-                    if batch[-1].pending == 0:
-                        break
-        await reader.detach()
+        return await history_on(intruder.connection)
+
+
+async def history_on(connection: Connection) -> list[Write]:
+    """Return every policy event on the stream, oldest first."""
+    found: list[Write] = []
+    reader = Reader(connection, "POLICY", "validator", "fed.v1.ev.all.>")
+    if await reader.attach(0):
+        async with contextlib.aclosing(reader.batches()) as batches:
+            async for batch in batches:
+                found += [_write(m) for m in batch]
+                if batch[-1].pending == 0:
+                    break
+    await reader.detach()
     return found
 
 

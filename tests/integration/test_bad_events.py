@@ -240,23 +240,24 @@ async def test_a_bad_event_is_set_aside_and_harms_nothing_else(scene: Scene, wha
     await published(scene, name, "changed")  # the same object can be changed
 
 
-async def test_an_event_of_an_unknown_type_is_skipped_and_counted(scene: Scene) -> None:
-    message = await published(scene, "future")
-    skipped = (await scene.worker.get("/v1/fed/quarantine"))["skipped"]
+async def test_an_event_of_an_unknown_type_is_parked_by_both_and_changes_nothing(scene: Scene) -> None:
+    await published(scene, "future")
     event = scene.intruder.forge("fed.future", GOOD, type="io.fedbus.policy.painted.v7")
 
     seq = await scene.intruder.put(event)
 
-    async def counted() -> bool:
-        return bool((await scene.worker.get("/v1/fed/quarantine"))["skipped"] == skipped + 1)
+    async def parked() -> bool:
+        listed = (await scene.worker.get("/v1/fed/parked"))["events"]
+        return [one["name"] for one in listed] == ["fed.future"]
 
-    await eventually(counted)
+    await eventually(parked)
     assert await quarantined(scene.worker, seq) == []
-    await eventually(lambda: covered(scene, message, seq))
     found = await held(scene.worker, "future")
     assert found is not None
     assert found["comment"] == "as the master wrote it"
+    await synced(scene.master, 1)
     await published(scene, "future", "changed")
+    assert not await parked()
 
 
 async def test_the_newest_event_played_again_changes_nothing_and_alarms_nobody(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,10 +23,11 @@ from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Endpoint, connect
 from fedbus.config import MasterSettings, WorkerSettings
-from fedbus.core import summary
+from fedbus.core import protocol
 from fedbus.core.connectivity import TABLE
 from fedbus.core.diagnosis import MAX_SKEW, Diagnosis
 from fedbus.master import doctor as of_master
+from fedbus.model.federation import Versions
 from fedbus.model.subjects import MEMBERS_API
 from fedbus.pki import files, jwt
 from fedbus.pki.ca import server_context
@@ -432,8 +434,13 @@ async def test_a_master_whose_clock_is_not_its_buss(scene: Scene) -> None:
 async def test_a_protocol_that_the_master_does_not_speak(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summary, "PROTOCOL_MIN", 8)
-    monkeypatch.setattr(summary, "PROTOCOL_MAX", 9)
+    another = Versions(fedbus="9", protocol_min=8, protocol_max=9)
+    # The master is in this process: the doctor alone is of another build.
+    monkeypatch.setattr(
+        of_worker,
+        "protocol",
+        SimpleNamespace(ours=lambda _: another, older=protocol.older, spoken=protocol.spoken),
+    )
 
     check(await patient.examined(), "version", "PROTOCOL_UNSUPPORTED")
 

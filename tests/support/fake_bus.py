@@ -4,6 +4,7 @@ It has what the publisher leans on: message ids, the expected last sequence of a
 the direct get. A request may be lost on the way, its answer may be, or it may arrive after the next one.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -100,8 +101,8 @@ class FakeBus(Connection):
             self._serve(subject, data, dict(headers or {}))
 
     def _serve(self, subject: str, data: bytes, headers: dict[str, str]) -> dict[str, Any] | Message | None:
-        if subject.startswith("$JS.API.DIRECT.GET.POLICY."):
-            return self.last(subject.removeprefix("$JS.API.DIRECT.GET.POLICY.")) or Message("", "", {}, b"")
+        if subject == "$JS.API.STREAM.MSG.GET.POLICY":
+            return self._read(json.loads(data)["last_by_subj"])
         if self._refuse:
             return _error(self._refuse)
         batch = headers.get("Nats-Batch-Id")
@@ -113,6 +114,14 @@ class FakeBus(Connection):
         if batch and "Nats-Batch-Commit" not in headers:
             return None
         return self._commit(staged, batch)
+
+    def _read(self, subject: str) -> dict[str, Any]:
+        found = self.last(subject)
+        if found is None:
+            return _error(10037)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in found.headers.items())
+        headers = base64.b64encode(f"NATS/1.0\r\n{lines}\r\n".encode()).decode()
+        return {"message": {"subject": subject, "seq": found.seq, "hdrs": headers, "time": ""}}
 
     def _commit(self, staged: list[tuple[str, bytes, dict[str, str]]], batch: str | None) -> dict[str, Any]:
         for subject, _, headers in staged:

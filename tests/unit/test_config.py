@@ -43,13 +43,13 @@ def test_the_environment_is_text_and_lists_are_comma_separated() -> None:
             "HOME": "/",
             "FEDBUS_BUS_URLS": "tls://a:4222, tls://b:4222",
             "FEDBUS_HEARTBEAT_INTERVAL": "0.5",
-            "FEDBUS_BUS_CREDENTIALS": "/run/secrets/creds",
+            "FEDBUS_BUS_REPLICAS": "3",
         },
     )
 
     assert settings.bus_urls == ("tls://a:4222", "tls://b:4222")
     assert settings.heartbeat_interval == 0.5
-    assert settings.bus_credentials == Path("/run/secrets/creds")
+    assert settings.bus_replicas == 3
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ class DaemonProcess:
         """Its address and the files to reach it with, as of the last start."""
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What Python is told to run."""
+        return ("-m", f"fedbus.{self.role}")
+
+    @property
     def pid(self) -> int | None:
         """The process id; None while it does not run."""
         process = self.process
@@ -66,7 +71,7 @@ class DaemonProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FEDBUS_")}
         environ |= {f"FEDBUS_{name.upper()}": str(value) for name, value in self.settings.items()}
-        arguments = ("-m", f"fedbus.{self.role}", str(self.directory))
+        arguments = (*self.words, str(self.directory))
         try:
             with self.log_file.open("ab") as log:
                 return await asyncio.create_subprocess_exec(

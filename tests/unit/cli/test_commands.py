@@ -235,6 +235,28 @@ async def test_status_tells_also_why_a_daemon_is_not_ready(api: FakeApi, run: Ru
     assert done.stdout.splitlines()[-1].split() == ["clusters:", "2"]
 
 
+async def test_what_is_parked_is_listed_with_the_revision_that_counts_meanwhile(
+    api: FakeApi, run: Run
+) -> None:
+    api.answers["GET /v1/fed/parked"] = {
+        "events": [
+            {
+                "scope": "all", "category": "policy", "kind": "group", "name": "fed.web", "epoch": 1,
+                "type": "io.fedbus.policy.upserted.v2", "revision": 4, "version": 9, "bytes": 80,
+                "changed_at": "2026-01-01T00:00:00.000Z", "revision_in_force": 3,
+            }
+        ]
+    }  # fmt: skip
+
+    done = await run("parked", "--data-dir", str(api.data_dir))
+
+    assert done.stdout.splitlines()[1].split() == [
+        "group", "fed.web", "all", "io.fedbus.policy.upserted.v2", "4", "3", "2026-01-01T00:00:00.000Z"
+    ]  # fmt: skip
+    api.answers["GET /v1/fed/parked"] = {"events": []}
+    assert "Nothing is parked" in (await run("parked", "--data-dir", str(api.data_dir))).output
+
+
 POLICY = """\
 kind: group
 spec: {name: fed.web, criteria: [{key: image, op: =, value: nginx}]}

@@ -49,7 +49,7 @@ def row(
             lag_versions=head - applied,
             lag_seconds=0.25,
         ),
-        version=VersionState(fedbus="0.1.0"),
+        version=VersionState(fedbus="0.1.0", protocol_min=1, protocol_max=2, protocol=1),
         membership="joined",
         status="synced",
         labels={"env": "prod"},
@@ -80,6 +80,7 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "4/4",
         "-",
         "0.1.0",
+        "1",
         "joined",
         "synced",
         "1 s",
@@ -87,10 +88,11 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "3",
         "41",
         "7",
+        "-",
         "env=prod",
     ]
     assert west[3:6] == ["syncing", "2/4", "2 (0.2 s)"]
-    assert west[9] == "never"
+    assert west[10] == "never"
 
 
 async def test_the_summary_as_json_is_what_the_api_says(api: FakeApi, run: Run) -> None:

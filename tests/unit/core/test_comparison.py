@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbus.core.comparison import Comparison, OnStream, compare
+from fedbus.core.comparison import SETTLE_SECONDS, Comparison, OnStream, compare, loss_is_certain
 from fedbus.model import subjects
 from fedbus.model.events import Event
 from tests.support.history import event
@@ -98,3 +98,16 @@ def test_what_is_folded_comes_in_the_order_it_was_written() -> None:
     written = [event("z", 1, version=1), event("m", 1, version=2), event("a", 1, version=3)]
     stream = {e.subject: OnStream(e.version, e) for e in reversed(written)}
     assert [e for e, _ in compare([], stream).fold] == written
+
+
+@given(st.integers(1, 5), st.integers(0, 4), st.floats(0, 60))
+def test_a_loss_is_believed_at_once_of_one_server_and_of_several_when_they_have_settled(
+    replicas: int, behind: int, seconds: float
+) -> None:
+    certain = loss_is_certain(replicas=replicas, behind=behind, seconds=seconds)
+    if replicas == 1:
+        assert certain
+    elif behind or seconds < SETTLE_SECONDS:
+        assert not certain
+    else:
+        assert certain

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbus.core import digest, summary
+from fedbus.core import digest, protocol, summary
 from fedbus.core.summary import Head, Heard
 from fedbus.model.federation import Cluster, Heartbeat, ScopeState, Versions
 
@@ -93,14 +93,17 @@ def test_the_next_change_is_when_the_link_changes_and_not_before(age: float, int
 def test_the_status_word_is_neuvectors(
     link: str, sync: str, membership: str, versions: Versions, word: str
 ) -> None:
-    assert summary.status_word(link, sync, membership, versions) == word
+    older = protocol.older(VERSIONS, versions)
+    assert summary.status_word(link, sync, membership, older) == word
 
 
 def _row(state: Literal["joined", "left", "removed"] = "joined", heard: Heard | None = None) -> Any:
     cluster = Cluster(
         id="x", name="east", nkey="U", renew_nkey="U", versions=VERSIONS, joined_at="then", state=state
     )
-    return summary.row(cluster, heard, {"all": []}, now=100.0, monotonic=50.0, interval=10.0, since="then")
+    return summary.row(
+        cluster, heard, {"all": []}, now=100.0, monotonic=50.0, interval=10.0, since="then", mine=VERSIONS
+    )
 
 
 def test_a_cluster_never_heard_of_is_unknown_and_without_an_age() -> None:

@@ -162,15 +162,24 @@ def test_what_is_shared_is_exported_by_one_account_and_imported_by_the_other_und
         Share(subject="d", local="d", stream=True),
     )
     exporting = account(exports=shares)
-    importing = account(imports=shares, imports_from=ACCOUNT.public_key)
+    signer = KeyPair.new(KeyType.ACCOUNT, bytes([7]) * 32)
+    importing = account(imports=shares, imports_from=jwt.Exporter(ACCOUNT.public_key, signer))
 
+    private = {"token_req": True}
     assert exporting["exports"] == [
-        {"name": "a.b.*", "subject": "a.b.*", "type": "service", "response_type": "Stream"},
-        {"name": "c", "subject": "c", "type": "service", "response_type": "Singleton"},
-        {"name": "d", "subject": "d", "type": "stream"},
+        {"name": "a.b.*", "subject": "a.b.*", "type": "service", "response_type": "Stream"} | private,
+        {"name": "c", "subject": "c", "type": "service", "response_type": "Singleton"} | private,
+        {"name": "d", "subject": "d", "type": "stream"} | private,
     ]
     where = {"account": ACCOUNT.public_key}
-    assert importing["imports"] == [
+    imports_ = importing["imports"]
+    assert isinstance(imports_, list)
+    for claims, share in zip(imports_, shares, strict=True):
+        activation = jwt.verify(claims.pop("token"), [signer.public_key])
+        assert activation["sub"] == ACCOUNT.public_key  # of the importer, which is the same key here
+        assert activation["nats"]["subject"] == share.subject
+        assert activation["nats"]["issuer_account"] == ACCOUNT.public_key
+    assert imports_ == [
         {"name": "a.b.*", "subject": "a.b.*", "local_subject": "l.b.*", "type": "service"} | where,
         {"name": "c", "subject": "c", "local_subject": "c", "type": "service"} | where,
         {"name": "d", "subject": "d", "local_subject": "d", "type": "stream"} | where,

@@ -139,15 +139,6 @@ def test_a_bad_event_harms_itself_only(bad: Message) -> None:
         assert (again.refused, tx.quarantined_count()) == (folded.refused, 1)
 
 
-def test_an_unknown_type_is_skipped_counted_and_passed() -> None:
-    with store() as tx:
-        newer = event("a", 1, version=9, type_="io.fedbus.policy.frozen.v9")
-        folded = _fold(tx, [], messages([newer]))
-        assert folded.applied == 0
-        assert content(tx) == {}
-        assert tx.scope(ALL).seq == 1
-
-
 def test_in_a_snapshot_the_position_stays_zero_until_its_end() -> None:
     stream = [event(name, 1, version=n) for n, name in enumerate("abc", start=1)]
     with store() as tx:

@@ -10,6 +10,7 @@ from fedbus.model.federation import Dismissal, RestInfo
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
+from fedbus.worker.bootstrap import Bootstrap
 from fedbus.worker.lifecycle import Worker
 from fedbus.worker.membership import Membership
 from tests.support.daemons import eventually
@@ -67,6 +68,8 @@ async def test_a_token_file_that_is_no_text_is_refused_and_the_worker_stays(tmp_
         worker = Worker(settings, database, auth, Clock())
 
         asyncio.get_running_loop().call_later(0.1, stop.set)
-        await worker.join_at_start(stop)
+        await Bootstrap(worker).run(stop)
 
         assert worker.membership is None
+        assert worker.bootstrap_error is not None
+        assert worker.bootstrap_error.code == "TOKEN_GARBLED"
