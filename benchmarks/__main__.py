@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, decision, latency, memory
+from benchmarks import apply_rate, decision, latency, memory, webhook
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "apply_rate": apply_rate.measure,
     "memory": memory.measure,
     "decision": decision.measure,
+    "webhook": webhook.measure,
 }
 
 

@@ -61,6 +61,7 @@ async def status(session: Session) -> None:
         "certificate until": found.get("certificate_expires"),
         "admission control": "on" if found.get("enable") else "off",
         "mode": found.get("mode"),
+        "rules": found.get("rules"),
         "undecided reviews": "allowed (fail_open)" if found.get("fail_open") else "denied",
         "rules that cannot be asked": found.get("unusable"),
         "error": found.get("error"),

@@ -121,6 +121,7 @@ class Admission:
                 "admission_policy",
                 enabled=self._policy.state.enable,
                 mode=self._policy.mode,
+                rules=len(self._policy),
                 unusable=unusable[:10],
             )
 

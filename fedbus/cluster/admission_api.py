@@ -44,6 +44,7 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     fail_open: bool
     enable: bool
     mode: Mode
+    rules: int
     unusable: list[str]
     policies_compiled: int
     error: str = ""
@@ -94,6 +95,7 @@ def routes(
                 fail_open=at.fail_open,
                 enable=policy.state.enable,
                 mode=policy.mode,
+                rules=len(policy),
                 unusable=[f"{one.name.scope} rule {one.name.rule}: {one.reason}" for one in policy.unusable],
                 policies_compiled=admission.built,
                 error=admission.error.message if admission.error else "",

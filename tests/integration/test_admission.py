@@ -13,6 +13,7 @@ import pytest
 from tests.faults.fleet import FAST
 from tests.support.api_server import ApiServer, pod_review
 from tests.support.daemons import Daemon, apply, eventually, joined, promoted, synced
+from tests.support.kubernetes import Kubernetes, named, node, pod
 
 
 def state(mode: str = "protect", *, enable: bool = True) -> dict[str, Any]:
@@ -172,6 +173,69 @@ async def test_a_storm_of_policy_leaves_the_webhook_answering(master: Daemon, wo
         await decided(shop, False, namespace="n39")
     compiled = (await worker.get("/v1/admission/webhook"))["policies_compiled"]
     assert compiled < 45
+
+
+async def test_a_clusters_own_rule_decides_at_once_and_for_this_cluster_alone(
+    master: Daemon, worker: Daemon
+) -> None:
+    await apply(master, state())
+    await synced(master, 1)
+    async with asking(worker) as shop, asking(master) as hub:
+        rule = deny(namespace("shop")) | {"kind": "admission_rule"}
+        await worker.post("/v1/local/apply", {"documents": [rule]})
+
+        response = await decided(shop, False)
+
+        assert response["auditAnnotations"]["rule"] == "local/1000"
+        assert (await hub.ask(pod_review("nginx", "shop")))["allowed"]
+        allowing = deny(namespace("shop"), rule_type="exception")
+        await apply(master, allowing)
+        await decided(shop, True)  # the federation's stands above
+
+
+async def test_the_inventory_of_every_cluster_is_in_the_summary(master: Daemon, tmp_path: Path) -> None:
+    async with Kubernetes() as api:
+        await api.put("/api/v1/nodes", node("n1", "kind://x"))
+        for name in ("a", "b"):
+            await api.put("/api/v1/pods", pod(name))
+        await api.put("/api/v1/namespaces", named("Namespace", "shop"))
+        settings = {
+            "kubernetes": "kubeconfig",
+            "kubeconfig": api.kubeconfig(tmp_path / "kubeconfig"),
+            "heartbeat_interval": 1,
+        }
+        async with Daemon("worker", tmp_path / "shop", **settings) as shop:
+            await joined(master, shop, "shop")
+
+            async def reported() -> dict[str, Any] | None:
+                rows = (await master.get("/v1/fed/summary"))["clusters"]
+                found = next(row for row in rows if row["name"] == "shop")["cluster"]["inventory"]
+                return found if found and found["unscanned_images"] == 1 and found["version"] else None
+
+            assert await eventually(reported) == {
+                "platform": "Kubernetes (kind)", "version": "v1.31.4", "hosts": 1, "namespaces": 1,
+                "services": 0, "workloads": 2, "pods": 2, "running_pods": 2, "images": 1,
+                "unscanned_images": 1, "complete": True,
+            }  # fmt: skip
+            summary = (await shop.get("/v1/system/summary"))["summary"]
+            assert (summary["hosts"], summary["running_pods"], summary["domains"]) == (1, 2, 1)
+            (image,) = (await shop.get("/v1/inventory/images?unscanned=true"))["images"]
+            assert (image["image"], image["pods"]) == ("nginx:1.27", 2)
+            assert (await shop.call("GET", "/v1/inventory/images?unscanned=maybe"))[0] == 422
+
+
+async def test_the_masters_own_cluster_has_an_inventory_by_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps({"kind": "List", "items": [node("n1"), pod("a")]}))
+    async with Daemon("master", tmp_path / "master", inventory_file=file, **FAST) as hub:
+        await promoted(hub)
+
+        async def counted() -> bool:
+            (own,) = (await hub.get("/v1/fed/summary"))["clusters"]
+            found = own["cluster"]["inventory"]
+            return bool(found and (found["hosts"], found["running_pods"]) == (1, 1))
+
+        await eventually(counted)
 
 
 async def test_bad_reviews_harm_nobody(worker: Daemon) -> None:
