@@ -1,7 +1,6 @@
 """What criteria look at: one container of a workload, and one scan of its image, counted once."""
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -17,7 +16,7 @@ UNDATED_DAYS = 730
 """How old a vulnerability counts that nobody dated: two years, as in NeuVector."""
 
 LOW = "Low"
-_BUCKETS = frozenset({"Critical", "High", "Medium"})
+_BUCKETS = ("Critical", "High", "Medium")
 """The severities that have a bucket of their own; all others are low."""
 
 
@@ -49,6 +48,7 @@ class ScanFacts:
         self._accepted = accepted
         self._now = now
         self._dates: dict[tuple[tuple[str, ...], bool], list[float]] = {}
+        self._fixes: dict[tuple[str, ...], int] = {}
         self._merges: dict[tuple[str, ...], Collection[Hit]] = {}
 
     @cached_property
@@ -79,13 +79,14 @@ class ScanFacts:
     @cached_property
     def _hits(self) -> Mapping[str, Mapping[Pair, Hit]]:
         buckets: dict[str, dict[Pair, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
-        undated = self._now - UNDATED_DAYS * DAY
+        low, undated = buckets[LOW], self._now - UNDATED_DAYS * DAY
         for one in self.vulnerabilities:
-            bucket = buckets[one.severity if one.severity in _BUCKETS else LOW]
-            score = max(one.score_v3, one.score)
-            hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
+            bucket = buckets.get(one.severity, low)
             key = (one.name, one.package_name)
-            bucket[key] = hit.with_another(bucket[key]) if key in bucket else hit
+            score = max(one.score, one.score_v3)
+            hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
+            held = bucket.get(key)
+            bucket[key] = hit if held is None else hit.with_another(held)
         return buckets
 
     def _merged(self, severities: tuple[str, ...]) -> Collection[Hit]:
@@ -97,17 +98,17 @@ class ScanFacts:
             merged = self._merges[severities] = by_key.values()
         return merged
 
-    @cached_property
-    def _fixed(self) -> Counter[str]:
-        return Counter(one.severity for one in self.vulnerabilities if one.fixed_version)
-
     def count(self, severities: tuple[str, ...]) -> int:
         """Count vulnerabilities of those severities: a pair of vulnerability and package counts once."""
         return len(self._merged(severities))
 
     def count_with_fix(self, severities: tuple[str, ...]) -> int:
         """Count entries of those severities that have a fix; what stands twice counts twice."""
-        return sum(self._fixed[severity] for severity in severities)
+        count = self._fixes.get(severities)
+        if count is None:
+            count = sum(1 for one in self.vulnerabilities if one.fixed_version and one.severity in severities)
+            self._fixes[severities] = count
+        return count
 
     def count_older(self, severities: tuple[str, ...], days: float, with_fix: bool) -> int:
         """Count pairs that were published `days` ago or earlier, on request only those with a fix."""

@@ -34,9 +34,11 @@ def count(source: AdmissionCriterion) -> Criterion:
     if len(ages) != len(source.sub_criteria):
         raise Unusable(f"{source.name} has no sub-criterion but publishDays")
 
+    days = max(ages, default=None)
+
     def counted(scan: ScanFacts) -> int:
-        if ages:
-            return scan.count_older(severities, max(ages), with_fix)
+        if days is not None:
+            return scan.count_older(severities, days, with_fix)
         return scan.count_with_fix(severities) if with_fix else scan.count(severities)
 
     def observed(subject: Subject) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from fedbus.core.admission.criteria import CRITERIA, SCANNED, criterion
 from fedbus.core.admission.facts import Subject
+from fedbus.core.admission.rule import CompiledRule
 from fedbus.core.policy_rules.admission_criteria import CRITERIA as OFFERED
 from fedbus.core.policy_rules.admission_criteria import CUSTOM_OPERATORS
 from fedbus.model.policy.admission import AdmissionCriterion
@@ -337,3 +338,103 @@ def test_without_a_scan_what_only_a_scan_knows_is_unknown(case: Case) -> None:
     elif asked[0] not in ("runAsRoot", "pspCompliance"):
         assert not unknown
     assert compiled(asked).observed(bare)
+
+
+def holds(name: str, op: str, value: str, seen: Subject, *subs: tuple[str, str, str]) -> bool | None:
+    found: bool | None = compiled(ask(name, op, value, *subs)).holds(seen)
+    return found
+
+
+def test_an_age_is_reached_on_the_day() -> None:
+    age = ("publishDays", ">=", "30")
+
+    assert holds("cveMediumCount", ">=", "1", vulnerable("Medium", days_ago=30), age)
+    assert not holds("cveMediumCount", ">=", "1", vulnerable("Medium", days_ago=29), age)
+
+
+def test_what_nobody_dated_counts_as_two_years_old() -> None:
+    undated = vulnerable("Medium")
+
+    assert holds("cveMediumCount", ">=", "1", undated, ("publishDays", ">=", "730"))
+    assert not holds("cveMediumCount", ">=", "1", undated, ("publishDays", ">=", "731"))
+
+
+def test_an_unknown_severity_counts_by_its_score_alone() -> None:
+    strange = vulnerable("Unknown", "Negligible", score=9)
+
+    assert not holds("cveHighCount", ">=", "1", strange)
+    assert holds("cveScoreCount", ">=", "9", strange, ("count", ">=", "2"))
+
+
+def test_entries_of_one_pair_are_one_with_the_worst_of_each() -> None:
+    pair = {"name": "A", "severity": "High", "package_name": "x"}
+    twice = scanned(
+        vulnerabilities=[
+            {**pair, "score": 5, "days_ago": 40},
+            {**pair, "score": 8, "fixed_version": "2", "days_ago": 3},
+        ]
+    )
+
+    assert not holds("cveHighCount", ">=", "2", twice)
+    assert holds("cveScoreCount", ">=", "8", twice)
+    assert holds("cveHighWithFixCount", ">=", "1", twice, ("publishDays", ">=", "40"))
+
+
+def test_what_the_workload_sets_hides_the_image_s_own_variable() -> None:
+    image = report(envs=["MODE=debug", "HOME=/root"])
+    manifest = pod(container={"env": [{"name": "MODE", "value": "safe"}]})
+    seen = subject(manifest, image)
+
+    assert not holds("envVars", "containsAny", "MODE=debug", seen)
+    assert holds("envVars", "containsAll", "MODE=safe,HOME=/root", seen)
+
+
+def test_a_label_of_workload_and_image_keeps_both_values() -> None:
+    seen = subject(pod(metadata={"labels": {"a": "1"}}), report(labels={"a": "2"}))
+
+    assert holds("labels", "containsAll", "a=1,a=2", seen)
+
+
+def test_a_module_without_a_version_that_can_be_read_is_neither_older_nor_newer() -> None:
+    strange = scanned(modules=[{"name": "openssl", "version": "(devel)", "ecosystem": "golang"}])
+
+    for item in ("openssl<9", "openssl>0", "openssl>=0", "openssl<=9"):
+        assert not holds("modules", "containsAny", item, strange)
+    assert holds("modules", "containsAny", "openssl", strange)
+
+
+def test_without_a_scan_nobody_knows_whether_an_image_runs_as_root() -> None:
+    assert holds("runAsRoot", "=", "true", subject()) is None
+    assert holds("runAsRoot", "=", "true", secured(runAsUser=1)) is False
+    assert holds("pspCompliance", "=", "true", subject()) is None
+    assert holds("pspCompliance", "=", "true", subject(host_ipc=True)) is True
+
+
+@pytest.mark.parametrize(
+    ("ops", "seen", "expected"),
+    [
+        (("containsAny a", "containsAny b"), ["a"], True),
+        (("containsAny a", "containsAny b"), ["c"], False),
+        (("notContainsAny a", "notContainsAny b"), ["c"], True),
+        (("notContainsAny a", "notContainsAny b"), ["b"], False),
+        (("notContainsAny a", "notContainsAny b", "containsAny b"), ["b"], True),
+        (("containsAny x", "notContainsAny a", "notContainsAny b"), ["b"], True),
+    ],
+)
+def test_criteria_of_one_name_are_alternatives_unless_all_are_negative(
+    ops: tuple[str, ...], seen: list[str], expected: bool
+) -> None:
+    criteria = [dict(zip(("op", "value"), op.split(), strict=True), name="cveNames") for op in ops]
+    compiled_rule = CompiledRule(support.rule(*criteria), "local", "protect")
+
+    assert compiled_rule.matches(named(*seen)) is expected
+    assert compiled_rule.matches(subject()) is None
+
+
+def test_an_alternative_that_holds_outweighs_one_that_is_unknown() -> None:
+    root = {"name": "runAsRoot", "op": "=", "value": "true"}
+    user = {"name": "runAsRoot", "op": "=", "value": "false"}
+    either = CompiledRule(support.rule(root, user), "local", "protect")
+
+    assert either.matches(subject()) is None
+    assert either.matches(secured(runAsUser=0)) is True

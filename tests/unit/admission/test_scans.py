@@ -15,7 +15,7 @@ MANY_HIGH = rule(criterion("cveHighCount", ">=", "1"), id=1)
 @pytest.mark.parametrize(
     ("image", "fields", "speaks"),
     [
-        (f"ghcr.io/team/app@{DIGEST}", {"source": "ci", "repository": "else/where"}, True),
+        (f"ghcr.io/team/app@{DIGEST}", {"source": "ci", "registry_url": "https://quay.io/"}, True),
         (f"ghcr.io/team/app@{DIGEST}", {"registry_url": "https://ghcr.io/"}, True),
         (f"ghcr.io/team/app@{DIGEST}", {"registry_url": "https://quay.io/"}, False),
         (f"ghcr.io/team/app@{OTHER}", {"registry_url": "https://ghcr.io/"}, False),
