@@ -129,7 +129,8 @@ class Admission:
         """Answer a review. Raises FedbusError where the request cannot be read or the store not asked."""
         policy = self.policy
         if not policy.state.enable or not _concerns_us(asked.request):
-            self.recorder.ignored()
+            if not asked.request.dry_run:
+                self.recorder.ignored()
             return Answer(allowed=True)
         self.recorder.processing += 1
         began = self._clock.monotonic()

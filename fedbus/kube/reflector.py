@@ -17,7 +17,7 @@ from fedbus.kube.client import Gone, KubernetesApi, parsed
 from fedbus.model.inventory import Kept
 from fedbus.runtime import Clock
 
-PAGE: Final = 200
+PAGE: Final = 100
 """Objects of one page of a list: bounds what is in memory before it is cut down."""
 WATCH_SECONDS: Final = 240
 """How long the server keeps a watch; a connection that died silently is noticed a little later."""

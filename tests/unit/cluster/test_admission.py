@@ -12,12 +12,12 @@ from fedbus.cluster import recorder
 from fedbus.cluster.admission import Admission
 from fedbus.cluster.coverage import without_scan
 from fedbus.cluster.requesters import Requesters
-from fedbus.cluster.rules import Rules
+from fedbus.cluster.rules import FederatedRules, Rules
 from fedbus.core.workload import workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube import review
 from fedbus.kube.review import Answer
-from fedbus.model.admission_events import DENIED, AdmissionEvent
+from fedbus.model.admission_events import DENIED, AdmissionEvent, AdmissionStats
 from fedbus.model.inventory import RunningImage
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionState
 from fedbus.model.review import ImageReference, Owner, Workload
@@ -25,6 +25,7 @@ from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
+from tests.support import history
 from tests.support.api_server import pod_review
 from tests.support.daemons import eventually
 
@@ -174,6 +175,41 @@ async def test_what_there_is_nothing_to_judge_in_is_let_pass_and_counted(
     assert (await admission.answer(review.read(msgspec.json.encode(raw)))).allowed
 
     assert admission.recorder.stats.k8s_ignored_requests == 1
+
+
+async def test_a_dry_run_is_answered_as_any_other_and_leaves_no_trace(database: Database) -> None:
+    admission = await made(database, Source(rule(100_001, "shop")))
+
+    assert not (await answer(admission, dryRun=True)).allowed
+    assert (await answer(admission, dryRun=True, operation="DELETE")).allowed
+    await admission.recorder.write()
+
+    assert admission.recorder.stats == AdmissionStats()
+    assert await database.read(lambda tx: (tx.admission.counts(), tx.admission.events())) == ({}, [])
+
+
+async def test_own_scope_stands_above_the_one_for_all_and_ranks_order_each(database: Database) -> None:
+    def put(tx: Transaction) -> None:
+        for scope, rules in {
+            "all": [rule(100_001, "shop", rank="a"), rule(100_002, "shop", rank="b")],
+            "c.shop": [rule(100_003, "shop", rank="z"), rule(100_004, "shop", rank="y")],
+        }.items():
+            fold = tx.folding(scope)
+            for one in rules:
+                made = history.event(
+                    str(one.id), 1, scope=scope, kind="admission_rule", payload=msgspec.json.encode(one)
+                )
+                fold.put(made, 1)
+            fold.save()
+
+    await database.write(put)
+    source = FederatedRules(lambda tx: reversed(tx.scopes()))
+    found = await database.read(source.read)
+    assert [one.id for one in found.rules] == [100_004, 100_003, 100_001, 100_002]
+    assert (found.state, found.profile) == (None, None)
+    before = await database.read(source.stamp)
+    await database.write(lambda tx: tx.forget("c.shop"))
+    assert await database.read(source.stamp) != before
 
 
 async def test_ephemeral_containers_are_judged(database: Database) -> None:
