@@ -1,6 +1,7 @@
 """From a Kubernetes object to the workload that admission decides upon."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ from fedbus.model.review import (
 )
 
 CLAIM: Final = "PersistentVolumeClaim"
+MAX_CONTAINERS: Final = 500
+MAX_VOLUMES: Final = 1000
+"""What admission looks at (ours, beyond what any node runs): it bounds the time that a request takes."""
 
 _TEMPLATE = ("spec", "template")
 POD_PATHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -85,6 +89,7 @@ def workload_of(
 ) -> Workload:
     """Return what `document` asks for; known sidecars are left out of its containers.
 
+    Of more than MAX_CONTAINERS or MAX_VOLUMES one more is read, for `is_too_big`.
     Raises InvalidInput: KIND_UNSUPPORTED, MANIFEST_INVALID or IMAGE_INVALID, with the path.
     """
     root = Field(document)
@@ -99,7 +104,7 @@ def workload_of(
     metadata, template = root["metadata"], pod["metadata"]
     spec = pod["spec"] if kind != CLAIM else Field(None, "spec")
     annotations = metadata["annotations"].pairs() | template["annotations"].pairs()
-    volumes = tuple(_volume(one) for one in spec["volumes"].items())
+    volumes = tuple(_volume(one) for one in islice(spec["volumes"].items(), MAX_VOLUMES + 1))
     return Workload(
         kind=kind,
         name=metadata["name"].text() or metadata["generateName"].text(),
@@ -113,7 +118,7 @@ def workload_of(
         annotations=annotations,
         owner=_owner(metadata),
         phase=root.at("status", "phase").text() if kind == "Pod" else "",
-        containers=tuple(_containers(spec, volumes, annotations)),
+        containers=tuple(islice(_containers(spec, volumes, annotations), MAX_CONTAINERS + 1)),
         volumes=volumes,
         os=spec.at("os", "name").text().lower(),
         host_network=bool(spec["hostNetwork"].flag()),
@@ -125,6 +130,11 @@ def workload_of(
         document=document,
         pod_path=pod_path,
     )
+
+
+def is_too_big(workload: Workload) -> bool:
+    """Tell whether a workload has more than admission looks at."""
+    return len(workload.containers) > MAX_CONTAINERS or len(workload.volumes) > MAX_VOLUMES
 
 
 def is_sidecar(image: ImageReference) -> bool:

@@ -5,6 +5,7 @@ The API server hands a denial on whole, and cuts a warning at 256 characters.
 
 from collections.abc import Iterator, Sequence
 
+from fedbus.core.workload import MAX_CONTAINERS, MAX_VOLUMES
 from fedbus.model.decision import ContainerDecision, RuleName, RuleResult
 from fedbus.model.review import Workload
 
@@ -21,16 +22,26 @@ _DAY = 86_400.0
 def denial(workload: Workload, result: RuleResult) -> str:
     """Return why a workload is denied: the rule, its criteria, what they saw, the image and its scan."""
     prefix = "<Server Dry Run> " if workload.dry_run else ""
-    what = f"{_OPERATIONS[workload.operation]} of {workload.kind} {workload.namespace}/{workload.name}"
-    return _cut(f"{prefix}{what} is denied by {_because(result)}", MESSAGE_LENGTH)
+    what = f"{prefix}{_OPERATIONS[workload.operation]} of {_what(workload)}"
+    return cut(f"{what} is denied by {_because(result)}", MESSAGE_LENGTH)
+
+
+def too_big(workload: Workload) -> str:
+    """Return that a workload is more than admission looks at."""
+    most = f"{MAX_CONTAINERS} containers and {MAX_VOLUMES} volumes"
+    return f"{_what(workload)} has more than the {most} that admission looks at"
 
 
 def warnings(workload: Workload, decided: Sequence[ContainerDecision], asks_scans: bool) -> tuple[str, ...]:
     """Return what is worth saying beside the answer."""
-    found = [_cut(text, WARNING_LENGTH) for text in _warnings(decided, asks_scans)]
+    found = [cut(text, WARNING_LENGTH) for text in _warnings(decided, asks_scans)]
     if len(found) > WARNINGS:
         found[WARNINGS - 1 :] = [f"and {len(found) - WARNINGS + 1} more warnings about {workload.name}"]
     return tuple(found)
+
+
+def _what(workload: Workload) -> str:
+    return f"{workload.kind} {workload.namespace}/{workload.name}"
 
 
 def _warnings(decided: Sequence[ContainerDecision], asks_scans: bool) -> Iterator[str]:
@@ -68,5 +79,6 @@ def _scan(result: RuleResult) -> str:
     return f". Scan: {scan.source} {scan.registry}, {age}".replace(" ,", ",")
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
+    """Return a text that is not endless."""
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -18,7 +18,7 @@ from fedbus.core.admission.facts import ScanFacts, Subject
 from fedbus.core.admission.rule import CompiledRule
 from fedbus.core.admission.scans import newest
 from fedbus.core.policy_rules.admission import identity
-from fedbus.core.workload import CLAIM
+from fedbus.core.workload import CLAIM, MAX_CONTAINERS, is_too_big
 from fedbus.model.decision import ContainerDecision, Decision, Mode, RuleName, RuleResult, Scope
 from fedbus.model.policy.admission import AdmissionRule, AdmissionState, ContainerType
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
@@ -86,9 +86,18 @@ class Policy:
         return len(self._rules)
 
     def decide(self, workload: Workload, reports: Reports, now: float) -> Decision:
-        """Decide a request at a time (Unix seconds), by the reports of its images."""
+        """Decide a request at a time (Unix seconds), by the reports of its images.
+
+        What has more containers or volumes than anyone looks at is denied unless the cluster only
+        monitors: it must not pass unseen.
+        """
         if not self.state.enable:
             return Decision(allowed=True, mode=self.mode)
+        if is_too_big(workload) and any(self._by_kind.values()):
+            message = messages.too_big(workload)
+            return Decision(
+                allowed=self.mode != "protect", message=message, warnings=(message,), mode=self.mode
+            )
         decided: list[ContainerDecision] = []
         if workload.kind == CLAIM:
             subject = Subject(workload, None, None)
@@ -114,7 +123,7 @@ class Policy:
             rules = [rule for rule in self._rules if _is_for_claims(rule)]
             return [rule.result(Subject(workload, None, None), "", "containers", "") for rule in rules]
         results: list[RuleResult] = []
-        for container in workload.containers:
+        for container in workload.containers[:MAX_CONTAINERS]:
             subjects = _subjects(workload, container, self._facts(workload, container, reports, now))
             for rule in self._rules:
                 if container.kind in rule.containers:

@@ -5,8 +5,12 @@ from collections.abc import Iterable, Sequence
 from fedbus.core.admission.criteria import criterion
 from fedbus.core.admission.criterion import Criterion, Holds
 from fedbus.core.admission.facts import Subject
+from fedbus.core.admission.messages import cut
 from fedbus.model.decision import CriterionResult, Mode, RuleName, RuleResult, Scope, Truth
 from fedbus.model.policy.admission import AdmissionRule, ContainerType
+
+OBSERVED_LENGTH = 512
+"""How much of what a criterion saw is kept, in characters: an annotation may be long."""
 
 REGULAR: tuple[ContainerType, ...] = ("containers",)
 
@@ -71,7 +75,7 @@ def _result(asked: Criterion, subject: Subject) -> CriterionResult:
         op=source.op,
         value=source.value + subs,
         truth=_TRUTHS[asked.holds(subject)],
-        observed=asked.observed(subject),
+        observed=cut(asked.observed(subject), OBSERVED_LENGTH),
     )
 
 

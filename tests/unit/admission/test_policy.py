@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbus.core.admission.policy import REMEMBERED, Policy
-from fedbus.core.workload import workload_of
+from fedbus.core.admission.rule import OBSERVED_LENGTH
+from fedbus.core.workload import MAX_CONTAINERS, MAX_VOLUMES, workload_of
 from fedbus.model.decision import Decision
 from fedbus.model.policy.admission import AdmissionRule
 from fedbus.model.scan import Report
@@ -328,6 +329,41 @@ def test_what_is_remembered_of_a_namespace_is_not_used_for_another_and_is_bounde
         assert not policy.decide(workload_of(pod(namespace=f"bad-{number}")), {}, NOW).allowed
         assert policy.decide(workload_of(pod(namespace=f"good-{number}")), {}, NOW).allowed
     assert len(policy._remembered) <= REMEMBERED
+
+
+def many(containers: int, volumes: int = 0) -> dict[str, Any]:
+    return pod(
+        spec={
+            "containers": [{"name": f"c{n}", "image": "nginx"} for n in range(containers)],
+            "volumes": [{"name": f"v{n}", "emptyDir": {}} for n in range(volumes)],
+        }
+    )
+
+
+@pytest.mark.parametrize(("containers", "volumes"), [(MAX_CONTAINERS + 5, 0), (1, MAX_VOLUMES + 5)])
+def test_what_nobody_looks_at_does_not_pass_unseen(containers: int, volumes: int) -> None:
+    deny_nothing = [rule(criterion("image", "containsAny", "redis"))]
+
+    denied = decide(many(containers, volumes), local=deny_nothing)
+    monitored = decide(many(containers, volumes), local=deny_nothing, mode="monitor")
+
+    assert not denied.allowed
+    assert "500 containers and 1000 volumes" in denied.message
+    assert monitored.allowed
+    assert monitored.warnings == (denied.message,)
+    assert decide(many(containers, volumes)).allowed
+    assert decide(many(MAX_CONTAINERS, MAX_VOLUMES), local=deny_nothing).allowed
+
+
+def test_what_was_observed_is_kept_in_part() -> None:
+    long = pod(metadata={"annotations": {"a": "x" * 10_000}})
+
+    decided = (
+        decide(long, local=[rule(criterion("annotations", "containsAny", "a"))]).containers[0].decided_by
+    )
+
+    assert decided is not None
+    assert len(decided.criteria[0].observed) == OBSERVED_LENGTH
 
 
 criteria_of = st.sampled_from(

@@ -81,8 +81,8 @@ def state_losses(state: AdmissionState) -> list[str]:
 
 
 def rule_losses(rule: AdmissionRule) -> list[str]:
-    """Return what of a rule a custom resource cannot say."""
-    return ["on_unscanned"] if rule.on_unscanned != "skip" else []
+    """Return what of a rule a custom resource cannot say; our own annotation is nothing to NeuVector."""
+    return ["on_unscanned, but for an annotation of ours"] if rule.on_unscanned != "skip" else []
 
 
 def _write_rule(rule: AdmissionRule) -> dict[str, object]:
