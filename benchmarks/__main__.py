@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, catch_up, decision, join_storm, latency, memory, ordered, writes
+from benchmarks import apply_rate, catch_up, decision, join_storm, latency, memory, ordered, webhook, writes
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
@@ -28,6 +28,7 @@ BENCHMARKS = {
     "ordered": ordered.measure,
     "memory": memory.measure,
     "decision": decision.measure,
+    "webhook": webhook.measure,
 }
 
 

@@ -27,7 +27,7 @@ US = 1e6
 _DAY = 86_400
 
 
-def _criteria(number: int) -> list[dict[str, Any]]:
+def criteria(number: int) -> list[dict[str, Any]]:
     """Return criteria of one of ten shapes; every one of them misses the workload, most at the last step."""
     old = [{"name": "publishDays", "op": ">=", "value": "30"}]
     here = {"name": "namespace", "op": "notContainsAny", "value": f"sandbox-{number}-*"}
@@ -49,7 +49,7 @@ def _criteria(number: int) -> list[dict[str, Any]]:
 def _rules(first: int, cfg_type: str) -> list[AdmissionRule]:
     return [
         msgspec.convert(
-            {"id": first + number, "rule_type": "deny", "cfg_type": cfg_type, "criteria": _criteria(number)},
+            {"id": first + number, "rule_type": "deny", "cfg_type": cfg_type, "criteria": criteria(number)},
             AdmissionRule,
         )
         for number in range(RULES)

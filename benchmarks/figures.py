@@ -26,6 +26,7 @@ AIMS = {
     "publish to applied, 1 worker, p50": "ratio < 2",
     "publish to applied, 100 workers, p99": "< 200 ms",
     "apply rate, backlog of 50,000": ">= 5,000 /s",
+    "webhook, 1,000 rules, p99": "< 10 ms",
     "memory, worker idle": "< 80 MiB",
     "memory, master idle": "< 120 MiB",
     "decision, 1,000 rules, scanned image, p50": "< 1,000 us",

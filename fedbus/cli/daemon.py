@@ -17,6 +17,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FI
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept.")]
 RestHost = Annotated[str | None, typer.Option(help="The address the REST API listens on.")]
 RestPort = Annotated[int | None, typer.Option(help="Its port; 0 takes any free one.")]
+WebhookPort = Annotated[int | None, typer.Option(help="The admission webhook's port; 0 takes any free one.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 Heartbeat = Annotated[float | None, typer.Option(help="Seconds between heartbeats.")]
 
@@ -49,6 +50,7 @@ def master(
     data_dir: DataDir = None,
     rest_host: RestHost = None,
     rest_port: RestPort = None,
+    webhook_port: WebhookPort = None,
     bus_host: Annotated[str | None, typer.Option(help="The address the embedded bus listens on.")] = None,
     bus_port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one and keeps it.")] = None,
     advertised_server: Annotated[str | None, typer.Option(help="How workers reach the bus.")] = None,
@@ -69,6 +71,7 @@ def worker(
     data_dir: DataDir = None,
     rest_host: RestHost = None,
     rest_port: RestPort = None,
+    webhook_port: WebhookPort = None,
     join_token_file: Annotated[Path | None, typer.Option(help="Join with it at the first start.")] = None,
     join_name: Annotated[str | None, typer.Option(help="The cluster's name in the federation.")] = None,
     join_server: Annotated[str | None, typer.Option(help="The master's bus, instead of the token's.")] = None,

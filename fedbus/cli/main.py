@@ -7,6 +7,7 @@ import typer
 
 from fedbus import __version__
 from fedbus.cli import (
+    admission,
     bus,
     changes,
     cluster,
@@ -15,6 +16,7 @@ from fedbus.cli import (
     demo,
     doctor,
     federation,
+    inventory,
     policy,
     profile,
     rollout,
@@ -75,6 +77,8 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(admission.app, name="admission")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
 app.add_typer(settings.app, name="settings")
 app.add_typer(profile.app, name="profile")

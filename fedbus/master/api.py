@@ -144,6 +144,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database)))
     app.add_routes(policy_api.routes(handlers.writer))
     app.add_routes(local_api.routes(master.local))
+    app.add_routes(master.cluster.routes())
     master.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus master")])
     return app

@@ -11,7 +11,7 @@ from fedbus.master import api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
-from fedbus.runtime import Clock, serve
+from fedbus.runtime import Clock, Service, serve
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths
@@ -35,20 +35,25 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
             master = Master(settings, database, auth, clock)
+            await master.cluster.start()
             app = api.make_app(master, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
-            rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="master")
-            await serve(
-                {
-                    "federation": master.run,
-                    "bootstrap": Bootstrap(master).run,
-                    "rest": rest.run,
-                    "certificate": partial(tls.keep, clock.now),
-                },
-                stop,
-                grace=8.0,
+            rest.announce(
+                settings.data_dir,
+                ca=tls.ca_file,
+                api_key_file=auth.api_key_file,
+                role="master",
+                webhook=master.cluster.webhook.url,
             )
+            services: dict[str, Service] = {
+                "federation": master.run,
+                "bootstrap": Bootstrap(master).run,
+                "rest": rest.run,
+                "certificate": partial(tls.keep, clock.now),
+                **master.cluster.services(),
+            }
+            await serve(services, stop, grace=8.0)
 
 
 def run(settings: MasterSettings) -> None:

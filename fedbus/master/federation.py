@@ -12,6 +12,7 @@ from fedbus.bus import admin, reach
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Connection, Endpoint, Supervisor
+from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.config import MasterSettings
 from fedbus.core.writes import Committed
 from fedbus.master import audit as audit_log
@@ -91,12 +92,14 @@ class ActiveFederation:
         database: Database,
         clock: Clock,
         hub: Hub,
+        own: OwnCluster,
     ) -> None:
         self.federation = _addressed(promotion, settings)
         self.ready = asyncio.Event()
         """Set while stream and store are known to be equal and members can be served."""
         self._settings, self._promotion = settings, promotion
         self._keyring, self._database, self._clock, self._hub = keyring, database, clock, hub
+        self._own = own
         self._last_push = 0.0
         self._told_rewrites = 0
         self._scrubbed: int | None = None
@@ -138,6 +141,7 @@ class ActiveFederation:
             self._clock,
             self.configuration,
             self._on_row,
+            own=self._own.report,
         )
         self.rollouts = Rollouts(
             self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
@@ -283,6 +287,7 @@ class ActiveFederation:
     async def _recover(self) -> None:
         await self.recovery.run(self.session.current())
         self.fleet.epoch = self.ledger.epoch
+        self._own.admission.changed()
         self.ledger.unfinished.set()  # the records are the truth: what was folded may differ from them
         await self.fleet.load(await self.members.clusters())  # what was folded has made new heads
         self.checkpoints.due.set()
@@ -302,6 +307,8 @@ class ActiveFederation:
         scopes = {e.address.scope for e in events}
         states = await self._database.read(lambda tx: {s: tx.scope(s).digest for s in scopes})
         self.fleet.committed(committed.version, events, states)
+        if subjects.SCOPE_ALL in scopes:
+            self._own.admission.changed()
         changes: list[object] = [c for c in committed.changes if c.op != "unchanged"]
         if any(targets.has_history(e.address) for e in events):
             self._hub.publish(

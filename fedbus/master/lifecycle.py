@@ -13,6 +13,8 @@ from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.core.writes import Request
@@ -21,7 +23,7 @@ from fedbus.master import audit
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
 from fedbus.master.members import everyone
 from fedbus.master.operator_files import lent
-from fedbus.model import names
+from fedbus.model import names, subjects
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
@@ -52,7 +54,10 @@ class Master:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
-        self.local = LocalPolicies(database, clock)
+        self.cluster = OwnCluster(
+            settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]), LocalRules()
+        )
+        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.active: ActiveFederation | None = None
         self.bootstrap_error: FedbusError | None = None
         """Why this cluster is not what its configuration says it should be."""
@@ -229,6 +234,7 @@ class Master:
         self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
         await self._begin_again()
         await self.database.write(_forget)
+        self.cluster.admission.changed()
         await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -292,6 +298,7 @@ class Master:
             database=self.database,
             clock=self.clock,
             hub=self.hub,
+            own=self.cluster,
         )
 
 

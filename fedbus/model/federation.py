@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from fedbus.model.admission_events import AdmissionStats
+from fedbus.model.inventory import InventoryCounts
+
 FEDERATION = "federation"
 CLUSTER = "cluster"
 TOKEN = "token"  # noqa: S105 - the name of a kind of record
@@ -182,6 +185,22 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     objects: int = 0
 
 
+class AdmissionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster's admission control stands; counts are of all time, `fail_open` is its setting."""
+
+    enable: bool = False
+    mode: Literal["monitor", "protect"] = "monitor"
+    fail_open: bool = True
+    stats: AdmissionStats = AdmissionStats()
+
+
+class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster says of itself, beside its policy; no inventory where none is configured."""
+
+    admission: AdmissionReport | None = None
+    inventory: InventoryCounts | None = None
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports; `sent_at` is Unix seconds by its own clock, for skew only."""
 
@@ -193,6 +212,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     alarms: int = 0
     stopping: bool = False
+    cluster: ClusterReport = ClusterReport()
 
 
 CHECKPOINT_SECONDS = 5.0
@@ -291,6 +311,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     joined_at: str = ""
     rest_info: RestInfo = RestInfo()
+    cluster: ClusterReport = ClusterReport()
 
 
 class FederationHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,18 @@ MIGRATIONS = (
     """,
     # From where a change was asked for: the events do not say it, every cluster reads them.
     "ALTER TABLE history ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
+    # What admission did here: no policy, so no purge takes it.
+    """
+    CREATE TABLE admission_counts (
+      scope TEXT NOT NULL, rule INTEGER NOT NULL, result TEXT NOT NULL, count INTEGER NOT NULL,
+      PRIMARY KEY (scope, rule, result)
+    );
+    CREATE TABLE admission_events (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, last_at REAL NOT NULL, body BLOB NOT NULL
+    );
+    CREATE INDEX admission_events_by_key ON admission_events (key, last_at);
+    CREATE INDEX admission_events_by_time ON admission_events (last_at);
+    """,
 )
 
 

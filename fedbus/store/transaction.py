@@ -12,6 +12,7 @@ from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
+from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 from fedbus.store.local import LocalObjects
 
@@ -203,6 +204,7 @@ class Transaction:
         self._connection = connection
         self.history = History(connection)
         self.local = LocalObjects(connection)
+        self.admission = AdmissionLog(connection)
 
     # positions and digests
 

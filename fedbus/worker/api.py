@@ -56,6 +56,7 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
     app.add_routes(policy_api.routes(handlers.writer))
     app.add_routes(local_api.routes(worker.local))
+    app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])
     return app
@@ -224,6 +225,7 @@ async def own_row(worker: Worker) -> SummaryRow:
         quarantined=quarantined,
         parked=parked,
         joined_at=m.joined_at,
+        cluster=worker.cluster.report(),
     )
 
 

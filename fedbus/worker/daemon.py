@@ -39,15 +39,23 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             if worker.membership is not None and worker.membership.joined:
                 await inspect(database, worker.membership.verifier())
                 await worker.read_again()
+            await worker.cluster.start()
             app = api.make_app(worker, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
-            rest.announce(settings.data_dir, ca=tls.ca_file, api_key_file=auth.api_key_file, role="worker")
+            rest.announce(
+                settings.data_dir,
+                ca=tls.ca_file,
+                api_key_file=auth.api_key_file,
+                role="worker",
+                webhook=worker.cluster.webhook.url,
+            )
             services: dict[str, Service] = {
                 "membership": worker.run,
                 "bootstrap": Bootstrap(worker).run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                **worker.cluster.services(),
             }
             await serve(services, stop, grace=8.0)
 

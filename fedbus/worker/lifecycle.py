@@ -8,6 +8,8 @@ import msgspec
 import structlog
 
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -50,7 +52,8 @@ class Worker:
     ) -> None:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
-        self.local = LocalPolicies(database, clock)
+        self.cluster = OwnCluster(settings, database, clock, FederatedRules(_own_first), LocalRules())
+        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None
@@ -88,6 +91,7 @@ class Worker:
             keys = self._keys()
             answer = await dialogue.join(token, keys, who, at, self.clock.now())
             await self.database.write(_purge)
+            self.cluster.admission.changed()
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
@@ -160,6 +164,7 @@ class Worker:
                 tx.audit(record)
 
             await self.database.write(end)
+            self.cluster.admission.changed()
             # Nothing is awaited from here on: the session this runs in may be cut at any moment.
             self.membership = self.files.ended(self.membership, dismissal)
             self._changed.set()
@@ -185,6 +190,8 @@ class Worker:
                 clock=self.clock,
                 hub=self.hub,
                 on_ended=self._end,
+                on_policy=self.cluster.admission.changed,
+                describe=self.cluster.report,
                 late=self._late,
             )
             self._late = []
@@ -204,6 +211,7 @@ class Worker:
             attempt += 1
             try:
                 await self.database.write(_purge)
+                self.cluster.admission.changed()
                 break
             except Unavailable as error:
                 log.warning("purge_failed", error=error.message)
@@ -214,6 +222,11 @@ class Worker:
 def token_hash(text: str) -> str:
     """Return by what a token is known again; white space does not count."""
     return sha256("".join(text.split()).encode()).hexdigest()
+
+
+def _own_first(tx: Transaction) -> list[str]:
+    """Return the scopes of this cluster's policy: its own above those for all."""
+    return list(reversed(tx.scopes()))
 
 
 def _purge(tx: Transaction) -> None:

@@ -81,6 +81,10 @@ class Policy:
             except ValueError as error:
                 self.unusable.append(UnusableRule(RuleName(rule=rule.id, scope=scope), str(error)))
 
+    def __len__(self) -> int:
+        """Return how many rules there are, disabled ones too."""
+        return len(self._rules)
+
     def decide(self, workload: Workload, reports: Reports, now: float) -> Decision:
         """Decide a request at a time (Unix seconds), by the reports of its images.
 
