@@ -13,7 +13,19 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, catch_up, decision, join_storm, latency, memory, ordered, webhook, writes
+from benchmarks import (
+    apply_rate,
+    catch_up,
+    decision,
+    join_storm,
+    latency,
+    memory,
+    ordered,
+    scan_lookup,
+    scan_sync,
+    webhook,
+    writes,
+)
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
@@ -27,6 +39,8 @@ BENCHMARKS = {
     "join_storm": join_storm.measure,
     "ordered": ordered.measure,
     "memory": memory.measure,
+    "scan_sync": scan_sync.measure,
+    "scan_lookup": scan_lookup.measure,
     "decision": decision.measure,
     "webhook": webhook.measure,
 }

@@ -49,6 +49,7 @@ class Configuration:
         self._ledger, self._audit, self._daemon = ledger, audit, daemon
         self.set = Settings()
         self.revision = 0
+        self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Take what the store has."""
@@ -73,6 +74,7 @@ class Configuration:
         before = self.set
         await self._ledger.commit(plan, request)
         await self.load()
+        self.on_change()
         await self._audit.record(
             audit_log.CONFIGURATION,
             "settings changed",

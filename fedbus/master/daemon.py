@@ -6,6 +6,7 @@ from functools import partial
 import structlog
 
 from fedbus import daemon
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
 from fedbus.master import api
 from fedbus.master.bootstrap import Bootstrap
@@ -31,10 +32,13 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "FULL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "FULL") as database,
+            Database(settings.data_dir / "scans.db", "FULL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
-            master = Master(settings, database, auth, clock)
+            master = Master(settings, database, scans, auth, clock)
             await master.cluster.start()
             app = api.make_app(master, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
@@ -51,6 +55,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
                 "bootstrap": Bootstrap(master).run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                "scans file": partial(keep_file, scans),
                 **master.cluster.services(),
             }
             await serve(services, stop, grace=8.0)

@@ -12,7 +12,10 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
+from fedbus.cluster import inspection
+from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
@@ -50,12 +53,24 @@ class Master:
     """A master daemon: standalone until it is promoted."""
 
     def __init__(
-        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: MasterSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.cluster = OwnCluster(
-            settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]), LocalRules()
+            settings,
+            database,
+            clock,
+            FederatedRules(lambda _: [subjects.SCOPE_ALL]),
+            LocalRules(),
+            scans=HeldScans(scans),
         )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
         self.active: ActiveFederation | None = None
@@ -235,6 +250,7 @@ class Master:
         await self._begin_again()
         await self.database.write(_forget)
         self.cluster.admission.changed()
+        await inspection.forget(self.scans)
         await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -296,6 +312,7 @@ class Master:
             promotion=promotion,
             keyring=Keyring.load(self._keyring_directory, lent(self.settings)),
             database=self.database,
+            scans=self.scans,
             clock=self.clock,
             hub=self.hub,
             own=self.cluster,
