@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from fedbus.core.scan.finish import LIMITS
 from fedbus.core.scan.packages import FIX_EXISTS
 from fedbus.core.scan.values import cut
+from fedbus.errors import Fault, InvalidInput
 from fedbus.model.scan import Module, ModuleCve, Vulnerability
 
 _Key = tuple[str, str, str]
@@ -41,7 +43,10 @@ class Findings:
         status: str = "",
         layers: Iterable[str] = (),
     ) -> None:
-        """Take a vulnerability and its module; `status` is one of NeuVector's words."""
+        """Take a vulnerability and its module; `status` is one of NeuVector's words. Raises InvalidInput."""
+        if len(self._found) == LIMITS["vulnerabilities"]:
+            message = f"the report has more than {len(self._found)} vulnerabilities"
+            raise InvalidInput(message, (Fault("", message),))
         self._found.append(found)
         for layer in layers:
             if layer:
