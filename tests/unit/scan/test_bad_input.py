@@ -20,7 +20,7 @@ from tests.support.scan_files import IMAGE, RECEIVED, REPORTS, ci_body, content,
 VEX = "sbom-vex/openvex-multiple.json"
 SMALL = [name for name in REPORTS if name != "grype/many_vulns3.json"]
 SOURCES = {name: content(name) for name in SMALL} | {"ci": ci_body(), VEX: content(VEX)}
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 2**64, 1.5, 1e308, "", "x", "\x00", "é" * 9000, [], [None], [[]], {}, {"": 0}, [{}]]
 ).map(copy.deepcopy)  # fmt: skip
 

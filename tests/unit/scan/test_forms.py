@@ -228,7 +228,7 @@ def test_the_runs_of_a_sarif_file_stand_apart() -> None:
 
 
 def test_sarif_severities_fall_back_from_score_to_level() -> None:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"id": "CVE-2024-1001", "properties": {"security-severity": "9.8"}},
         {"id": "CVE-2024-1002", "defaultConfiguration": {"level": "note"}},
         {"id": "CVE-2024-1003"},
