@@ -7,7 +7,7 @@ MASK = "****"
 _HINTS = (
     *("password", "passwd", "passphrase", "secret", "key", "token", "credential", "_pwd", "_pass"),
     *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "gl", "xox", "aiza", "_live_"),
-    *("sg.", "npm_", "hf_", "pypi-", "sk-", "eyj", "://"),
+    *("sg.", "npm_", "hf_", "pypi-", "sk-", "eyj", "bearer", "://"),
 )
 """What every secret below has one of: most texts have none, and looking for them is fast."""
 
@@ -33,6 +33,7 @@ _KNOWN = re.compile(
     r"|\bsk-[A-Za-z0-9_-]{32,255}"
     r"|AccountKey=[A-Za-z0-9+/]{86}=="
     r"|\beyJ[A-Za-z0-9_-]{10,4096}\.[A-Za-z0-9_.-]{10,8192}"
+    r"|(?<=Bearer )[A-Za-z0-9._~+/-]{8,4096}=*"
     r"|(?<=://)[^\s:/@]{0,64}:[^\s/@$]{1,256}(?=@)",
     re.DOTALL,
 )

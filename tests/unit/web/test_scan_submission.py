@@ -1,6 +1,7 @@
 """Submission of scan results over REST, on a real TLS server and with results in memory."""
 
 import gzip
+import io
 import json
 import zlib
 from pathlib import Path
@@ -37,7 +38,7 @@ class Pipeline:
         self, raw: bytes, *, status: int = 200, headers: dict[str, str] | None = None, **query: str
     ) -> dict[str, Any]:
         about = {"Content-Type": "application/json"} | (headers or {})
-        async with self.client.post(PATH, data=raw, params=query, headers=about) as answer:
+        async with self.client.post(PATH, data=io.BytesIO(raw), params=query, headers=about) as answer:
             found: dict[str, Any] = await answer.json(content_type=None)
             assert answer.status == status, found
             return found
