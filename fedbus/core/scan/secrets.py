@@ -17,7 +17,7 @@ _NAME = (
 )
 # Every repetition is bounded, so that no text takes more than its length in time.
 _ASSIGNED = re.compile(
-    rf"(?i)(?P<name>{_NAME}[A-Z0-9_.-]{{0,64}})(?P<is>['\"]?\s{{0,4}}[=:]\s{{0,4}})"
+    rf"(?i)(?P<name>{_NAME}[A-Z0-9_.-]{{0,64}})(?P<is>['\"]?(?:=|\s{{1,4}}=\s{{1,4}}|\s{{0,4}}:\s{{0,4}}))"
     r"(?P<value>\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s\"']{1,4096})"
 )
 _KNOWN = re.compile(

@@ -9,7 +9,8 @@ from tests.support.scan_files import RECEIVED
 
 def test_the_registrys_results_fit_together() -> None:
     held = scans.registry()
-    assert {one.registry for one in (*held.reports, *held.images)} == {scans.REGISTRY}
+    assert {one.registry for one in held.reports} == {scans.REGISTRY}
+    assert {one.registry for one in held.images} == {scans.REGISTRY}
     assert {one.digest for one in held.reports} == {one.digest for one in held.images}
     assert Counter(one.severity for report in held.reports for one in report.vulnerabilities)["Critical"] == 6
 

@@ -38,6 +38,8 @@ def test_environment_variables(given: str, wanted: str) -> None:
         ("RUN git clone https://me:pw1@git.example.com/x", "RUN git clone https://****@git.example.com/x"),
         ("RUN echo -----BEGIN RSA PRIVATE KEY-----abc", "RUN echo ****"),
         ("RUN curl -H 'Authorization: Bearer abcdefghij'", "RUN curl -H 'Authorization: Bearer ****'"),
+        ("ENV PASSWORD= NAME=x", "ENV PASSWORD= NAME=x"),
+        ("password = 'x'", "password = ****"),
         ("COPY . /app", "COPY . /app"),
     ],
 )
