@@ -24,6 +24,7 @@ from fedbus.cli import (
     schemas,
     session,
     settings,
+    submission,
     summary,
     token,
 )
@@ -37,7 +38,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
-
 scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
@@ -85,6 +85,7 @@ app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
 app.add_typer(settings.app, name="settings")
 images.register(scans)
+submission.register(scans)
 app.add_typer(scans, name="scan")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
