@@ -70,6 +70,9 @@ MIGRATIONS = (
         SELECT 1 FROM parked AS p WHERE p.scope=o.scope AND p.kind=o.kind AND p.name=o.name)
       UNION ALL SELECT * FROM parked;
     """,
+    """
+    CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
+    """,
 )
 
 

@@ -14,6 +14,7 @@ from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
 from fedbus.store.history import History
 from fedbus.store.local import LocalObjects
+from fedbus.store.runs import Runs
 
 _OBJECTS, _PARKED = "objects", "parked"
 """The tables of what can be read and of newer versions that cannot; the view `held` is both."""
@@ -199,6 +200,7 @@ class Transaction:
         self._connection = connection
         self.history = History(connection)
         self.local = LocalObjects(connection)
+        self.runs = Runs(connection)
 
     # positions and digests
 

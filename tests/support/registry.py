@@ -56,7 +56,12 @@ def root(packages: dict[str, tuple[str, str]], extra: dict[str, bytes] | None = 
         for name, (source, version) in packages.items()
     )
     release = 'ID=debian\nVERSION_ID="12"\nNAME="Debian GNU/Linux"\n'
-    return {"etc/os-release": release.encode(), "etc/debian_version": b"12.0\n", "var/lib/dpkg/status": status.encode(), **(extra or {})}
+    return {
+        "etc/os-release": release.encode(),
+        "etc/debian_version": b"12.0\n",
+        "var/lib/dpkg/status": status.encode(),
+        **(extra or {}),
+    }
 
 
 def tar(files: dict[str, bytes]) -> bytes:
@@ -183,7 +188,10 @@ class DockerRegistry:
             "application/vnd.docker.image.rootfs.diff.tar.gzip",
         )
         if not docker:
-            types = ("application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip")
+            types = (
+                "application/vnd.oci.image.config.v1+json",
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+            )
         for blob in (layer, config):
             await self._blob(repository, blob)
         manifest = {

@@ -60,13 +60,14 @@ def plan(
     unread = {
         key for key in before if key[0] in found.unread_repositories or key in found.unread_tags
     } - now.keys()
+    kept = {before[key].digest for key in unread}
+    unread |= {key for key, one in before.items() if ":" in key[1] and one.digest in kept} - now.keys()
     changed = tuple(one for key, one in now.items() if before.get(key) != one)
-    keep = set(wanted) | {before[key].digest for key in unread}
     return Plan(
         tags=changed,
         scan=tuple(digest for digest in _once(wanted) if again.needed(held.get(digest))),
         gone_tags=frozenset(before.keys() - now.keys() - unread),
-        gone_digests=frozenset(held.keys() - keep),
+        gone_digests=frozenset(held.keys() - kept - set(wanted)),
     )
 
 
