@@ -108,6 +108,11 @@ class Registries:
             raise NotFound(f"There is no registry {name!r} that is scanned here")
         return self._known[name]
 
+    async def address(self, name: str) -> str:
+        """Return the address of a registry, empty if there is none of that name. Raises Unavailable."""
+        await self._look()
+        return self._known[name].registry if name in self._known else ""
+
     # the service
 
     async def run(self, stop: asyncio.Event) -> None:

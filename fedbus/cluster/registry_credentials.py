@@ -7,7 +7,7 @@ registries/credentials    the credentials of each registry, sealed for its name 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fedbus.errors import Unavailable
 from fedbus.pki import files
 from fedbus.runtime import Clock
+
+Change = Callable[[dict[str, str]], dict[str, str]]
+"""What makes other credentials of those that are held."""
 
 _NONCE = 12
 _KEY = 32
@@ -47,24 +50,17 @@ class CredentialStore:
                 await asyncio.to_thread(self._put, name, None)
 
     @contextlib.asynccontextmanager
-    async def changed(
-        self, name: str, changes: Mapping[str, str | None], *, fresh: bool
-    ) -> AsyncIterator[None]:
+    async def changed(self, name: str, change: Change, *, fresh: bool) -> AsyncIterator[None]:
         """Hold other credentials from now on; what is done inside failing, those from before again.
 
-        None takes one away; `fresh` drops what a registry of this name had before. They are there before
-        the registry is, so that it never is without.
+        They are there before the registry is, so that it never is without. `fresh` drops what a registry
+        of this name had.
         """
-        if not changes and not fresh:
-            yield
-            return
         async with self._changing:
             self._changes[name] += 1
             before = await asyncio.to_thread(self._load)
-            held = {} if fresh else await self.get(name)
-            merged = held | {field: value for field, value in changes.items() if value is not None}
-            left = {field: value for field, value in merged.items() if changes.get(field, "") is not None}
-            await asyncio.to_thread(self._put, name, left)
+            held = {} if fresh or name not in before else await self.get(name)
+            await asyncio.to_thread(self._put, name, change(held))
             try:
                 yield
             except BaseException:

@@ -213,5 +213,10 @@ def status(run: Run | None) -> RegistryStatus:
     )
 
 
+def notice(run: Run) -> dict[str, object]:
+    """Return what those who listen are told of a run."""
+    return {"name": run.registry, **msgspec.structs.asdict(status(run))}
+
+
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""

@@ -46,6 +46,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
                 {
                     "federation": master.run,
                     "bootstrap": Bootstrap(master).run,
+                    "registries": master.registries.run,
                     "rest": rest.run,
                     "certificate": partial(tls.keep, clock.now),
                 },

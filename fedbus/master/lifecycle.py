@@ -11,14 +11,18 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
+from fedbus.cluster import registry_run, registry_setup
+from fedbus.cluster.kept_results import KeptResults
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
 from fedbus.master.operator_files import lent
+from fedbus.master.readings import MasterPolicy
 from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
+from fedbus.model.objects import StoredObject
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -41,6 +45,18 @@ class Master:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
         self.local = LocalPolicies(database, clock)
+        kept = KeptResults(database)
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={
+                "fed": self._federated_registries,
+                "local": lambda: database.read(lambda tx: tx.local.objects("registry")),
+            },
+            results=lambda _: kept,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.active: ActiveFederation | None = None
         self.bootstrap_error: FedbusError | None = None
         """Why this cluster is not what its configuration says it should be."""
@@ -73,6 +89,16 @@ class Master:
         raise Conflict(
             "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
         )
+
+    async def _federated_registries(self) -> list[StoredObject]:
+        """Return the registries that are scanned for the federation. Raises Unavailable while it starts."""
+        try:
+            active = self.federation()
+        except Conflict:
+            return []
+        if not active.ready.is_set():
+            raise Unavailable("the federation is starting", code="FEDERATION_STARTING")
+        return await MasterPolicy(self.database).objects("fed", "registry")
 
     async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
         """Make this cluster the master of a new federation; return it and the admin's password.

@@ -72,6 +72,14 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE registry_reports (
+      registry TEXT NOT NULL, digest TEXT NOT NULL, scanned_at REAL NOT NULL, cvedb_version TEXT NOT NULL,
+      cvedb_create_time TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (registry, digest)
+    );
+    CREATE TABLE registry_images (
+      registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, body BLOB NOT NULL,
+      PRIMARY KEY (registry, repository, tag)
+    );
     """,
 )
 

@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api
+from fedbus.cluster import local_api, policy_api, registry_api
 from fedbus.cluster.policy_reader import PolicyReaders
 from fedbus.core import connectivity, protocol
 from fedbus.core.summary import LinkState, version_state
@@ -53,8 +53,10 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
-    app.add_routes(policy_api.routes(handlers.writer))
+    beside = registry_api.beside(worker.registries)
+    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
+    app.add_routes(registry_api.routes(worker.registries, handlers.writer))
     app.add_routes(local_api.routes(worker.local))
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from fedbus.cluster import registry_run, registry_setup
+from fedbus.cluster.kept_results import KeptResults
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff
@@ -51,6 +53,15 @@ class Worker:
         self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
         self.hub = Hub(alive=auth.alive)
         self.local = LocalPolicies(database, clock)
+        kept = KeptResults(database)
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={"local": lambda: database.read(lambda tx: tx.local.objects("registry"))},
+            results=lambda _: kept,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None

@@ -18,6 +18,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
+from fedbus.core.registry.access import Credentials
 from fedbus.web.tls import RestTls
 from tests.support.daemons import eventually
 
@@ -132,9 +133,10 @@ class DockerRegistry:
             PROGRAM, "serve", str(file), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
         )  # fmt: skip
-        auth = aiohttp.BasicAuth(USER, PASSWORD) if self.secure else None
+        credentials = Credentials(USER, PASSWORD) if self.secure else Credentials()
         self._session = aiohttp.ClientSession(
-            auth=auth, connector=aiohttp.TCPConnector(ssl=context if context is not None else True)
+            headers={"Authorization": credentials.basic} if self.secure else {},
+            connector=aiohttp.TCPConnector(ssl=context if context is not None else True),
         )
         await eventually(self._answers)
 

@@ -124,7 +124,7 @@ class Transport:
         if held.token:
             return f"Bearer {held.token}"
         if self._basic and held.username:
-            return aiohttp.BasicAuth(held.username, held.password, "utf-8").encode()
+            return held.basic
         token, until = self._tokens.get(scope, ("", 0.0))
         return f"Bearer {token}" if token and self._clock.monotonic() < until else ""
 
@@ -135,10 +135,8 @@ class Transport:
             for key, value in (("service", asked.service), ("scope", asked.scope or scope))
             if value
         }
-        held = self._credentials
-        auth = aiohttp.BasicAuth(held.username, held.password, "utf-8").encode() if held.username else ""
         url = str(URL(asked.realm).update_query(query))
-        answer = await self._follow(url, ("application/json",), MAX_TOKEN, auth)
+        answer = await self._follow(url, ("application/json",), MAX_TOKEN, self._credentials.basic)
         if not isinstance(answer, Answer):
             raise RegistryError(
                 f"no token from {urlsplit(url).netloc}: it does not accept the credentials",
