@@ -17,6 +17,7 @@ from fedbus.cli import (
     federation,
     policy,
     profile,
+    registry,
     rollout,
     schemas,
     session,
@@ -75,6 +76,7 @@ exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(bus.app, name="bus")
+app.add_typer(registry.app, name="registry")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)
