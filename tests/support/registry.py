@@ -76,6 +76,14 @@ def tar(files: dict[str, bytes]) -> bytes:
     return made.getvalue()
 
 
+def bomb(gibibytes: int) -> bytes:
+    """Return a layer of a few MiB that unpacks to one file of so many GiB of zeros."""
+    info = tarfile.TarInfo("zeros")
+    info.size = gibibytes << 30
+    zeros = gzip.compress(bytes(64 << 20), mtime=0)  # gzip allows for many members after each other
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT), mtime=0) + zeros * (16 * gibibytes)
+
+
 def digest(raw: bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
@@ -169,10 +177,11 @@ class DockerRegistry:
         *,
         platform: str = "linux/amd64",
         media_type: str = DOCKER_MANIFEST,
+        layer: bytes | None = None,
     ) -> Pushed:
-        """Push an image of one layer; an empty tag pushes it by digest."""
+        """Push an image of one layer, of files or as it is; an empty tag pushes it by digest."""
         plain = tar(files)
-        layer = gzip.compress(plain, mtime=0)
+        layer = layer or gzip.compress(plain, mtime=0)
         os_name, _, architecture = platform.partition("/")
         config = json.dumps(
             {
@@ -247,7 +256,7 @@ class DockerRegistry:
             "PUT",
             f"{where}{joined}digest={digest(content)}",
             201,
-            data=content,
+            data=io.BytesIO(content),
             headers={"Content-Type": "application/octet-stream"},
         )
 

@@ -19,6 +19,7 @@ from fedbus.model.policy.registry import Registry
 from fedbus.model.registry_run import RegistryStatus
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
+from fedbus.scan.scanners.interface import Scanner
 from fedbus.store.database import Database
 from tests.support.daemons import eventually
 from tests.support.registry import database as lay_down
@@ -89,8 +90,10 @@ class Scanning:
 
 
 @asynccontextmanager
-async def scanning(directory: Path, made: Scanning | None = None, **settings: Any) -> AsyncIterator[Scanning]:
-    """Serve registries; given `made`, what it served before, as after a restart."""
+async def scanning(
+    directory: Path, made: Scanning | None = None, scanner: Scanner | None = None, **settings: Any
+) -> AsyncIterator[Scanning]:
+    """Serve registries; given `made`, what it served before, as after a restart; with another scanner."""
     found = made or Scanning(directory, **settings)
     stop = asyncio.Event()
     async with Database(directory / "store.db", "NORMAL") as database:
@@ -103,6 +106,8 @@ async def scanning(directory: Path, made: Scanning | None = None, **settings: An
             results=lambda _: found.kept,
             on_changed=lambda _: None,
         )
+        if scanner is not None:
+            found.registries.shared = msgspec.structs.replace(found.registries.shared, scanner=scanner)
         async with asyncio.TaskGroup() as group:
             group.create_task(found.registries.run(stop))
             try:
