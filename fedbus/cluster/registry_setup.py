@@ -13,9 +13,10 @@ from fedbus.core.registry.access import Address, Credentials
 from fedbus.errors import ConfigError
 from fedbus.model.registry_run import Run
 from fedbus.runtime import Clock
+from fedbus.scan import importers
 from fedbus.scan.oci.client import Client
 from fedbus.scan.oci.transport import Transport
-from fedbus.scan.scanners import trivy, trivy_output
+from fedbus.scan.scanners import trivy
 from fedbus.scan.scanners.process import Limits
 from fedbus.store.database import Database
 
@@ -32,7 +33,7 @@ def registries(
     """Return the registries of a cluster. Raises ConfigError for a file of settings that cannot be used."""
     shared = Running(
         connect=_connect(settings, clock),
-        scanner=trivy.Trivy(_trivy(settings), trivy_output.read, clock),
+        scanner=trivy.Trivy(_trivy(settings), importers.scanned, clock),
         clock=clock,
         turns=asyncio.Semaphore(settings.scan_at_once),
         at_once=settings.scan_at_once,

@@ -134,7 +134,7 @@ class Trivy:
                 directory,
                 self._options.limits,
             )
-        return self._report(output, target)
+        return await asyncio.to_thread(self._report, output, target)
 
     def _arguments(self, target: Target) -> list[str]:
         options = self._options
