@@ -59,9 +59,9 @@ class RegistryRun:
 
     async def do(self) -> None:
         """Do it to its end. Raises FedbusError where nothing more of it can be done."""
+        listing = await self._list()  # first: a registry that does not answer is worth no download
         database = await self._shared.scanner.prepare()
         self.run.cvedb_version, self.run.cvedb_create_time = database.version, database.created_at
-        listing = await self._list()
         planned = await self._plan(listing, database)
         self._count(listing, planned)
         await self._settle(planned)
