@@ -62,7 +62,6 @@ class Registries:
         self._going: dict[str, _Going] = {}
         self._loaded = False
         self._poked, self._looking = asyncio.Event(), asyncio.Lock()
-        self._looked_at = 0.0
 
     # what can be asked for
 
@@ -118,17 +117,18 @@ class Registries:
     async def run(self, stop: asyncio.Event) -> None:
         """Scan whenever it is due, until `stop`; runs that are cut go on at the next start."""
         async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._watch_database(), name="vulnerability database")
             while not stop.is_set():
                 self._poked.clear()
                 try:
                     await self._load()
                     await self._look()
                     await self._schedule(group)
-                except Unavailable as error:
-                    log.warning("registries_not_read", error=error.message)
+                except FedbusError as error:
+                    log.warning("registries_not_read", error=error.message, remedy=error.remedy)
                 await first(stop.wait(), self._poked.wait(), timeout=TICK)
-            for going in self._going.values():
-                going.task.cancel()
+            for task in (watch, *(going.task for going in self._going.values())):
+                task.cancel()
 
     async def _load(self) -> None:
         if not self._loaded:
@@ -184,31 +184,28 @@ class Registries:
                 schedule.schedule, schedule.interval, run.started_at if run else 0.0, now
             ):
                 await self._begin(name, "periodical")
-        await self._after_update()
         for name, run in self._runs.items():
             if run.going and name not in self._going and name in self._known:
                 task = group.create_task(self._do(self._known[name], run), name=f"registry {name}")
                 self._going[name] = _Going(run, task)
 
-    async def _after_update(self) -> None:
-        """Begin a run over what was scanned with an older vulnerability database."""
-        waiting = [
-            (name, run)
-            for name, registry in self._known.items()
-            if registry.rescan_after_db_update and (run := self._runs.get(name)) and run.state == "done"
-        ]
-        now = self._clock.monotonic()
-        if not waiting or (self._looked_at and now - self._looked_at < DATABASE_SECONDS):
-            return
-        self._looked_at = now
-        try:
-            database = await self.shared.scanner.prepare()
-        except FedbusError as error:
-            log.warning("scanner_not_ready", error=error.message, remedy=error.remedy)
-            return
-        for name, run in waiting:
-            if run.cvedb_version != database.version:
-                await self._begin(name, "database")
+    async def _watch_database(self) -> None:
+        """Begin a run over what was scanned with an older vulnerability database, where that is wanted."""
+        while True:
+            await asyncio.sleep(DATABASE_SECONDS)
+            waiting = [
+                (name, run)
+                for name, registry in self._known.items()
+                if registry.rescan_after_db_update and (run := self._runs.get(name)) and run.state == "done"
+            ]
+            try:
+                database = await self.shared.scanner.prepare() if waiting else None
+                for name, run in waiting:
+                    if database and self._runs.get(name) is run and run.cvedb_version != database.version:
+                        await self._begin(name, "database")
+            except FedbusError as error:
+                log.warning("scanner_not_ready", error=error.message, remedy=error.remedy)
+            self.poke()
 
     async def _begin(self, name: str, reason: Reason) -> None:
         before = self._runs.get(name)

@@ -149,27 +149,27 @@ async def test_a_registry_behind_tls_and_a_password_is_scanned_and_shows_neither
 
 
 async def test_a_newer_database_has_images_scanned_again_where_that_is_wanted(
-    registry: DockerRegistry, cluster: Scanning, monkeypatch: pytest.MonkeyPatch
+    registry: DockerRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fedbus.cluster.registries.DATABASE_SECONDS", 0.2)
     image = await registry.push("app", "1", root(OPENSSL))
-    await cluster.define("again", registry.url, rescan_after_db_update=True)
-    await cluster.define("once", registry.url)
-    for name in ("again", "once"):
-        await cluster.scanned(name)
-    before = {name: await cluster.report(name, image.digest) for name in ("again", "once")}
-    monkeypatch.setattr("fedbus.cluster.registries.DATABASE_SECONDS", 0.0)
-    metadata = cluster.cache / "db" / "metadata.json"
-    told = json.loads(metadata.read_text()) | {"UpdatedAt": "2026-11-02T00:00:00Z"}
-    metadata.write_text(json.dumps(told))
+    async with scanning(tmp_path / "cluster") as cluster:
+        await cluster.define("again", registry.url, rescan_after_db_update=True)
+        await cluster.define("once", registry.url)
+        for name in ("again", "once"):
+            await cluster.scanned(name)
+        before = {name: await cluster.report(name, image.digest) for name in ("again", "once")}
+        metadata = cluster.cache / "db" / "metadata.json"
+        told = json.loads(metadata.read_text()) | {"UpdatedAt": "2026-11-02T00:00:00Z"}
+        metadata.write_text(json.dumps(told))
 
-    cluster.registries.poke()
+        async def rescanned() -> bool:
+            held = await cluster.report("again", image.digest)
+            return held.cvedb_version != before["again"].cvedb_version
 
-    async def rescanned() -> bool:
-        held = await cluster.report("again", image.digest)
-        return held.cvedb_version != before["again"].cvedb_version
-
-    await eventually(rescanned, 30.0)
-    assert await cluster.report("once", image.digest) == before["once"]
+        await eventually(rescanned, 30.0)
+        assert (await cluster.idle("again")).reason == "database"
+        assert await cluster.report("once", image.digest) == before["once"]
 
 
 async def test_a_known_digest_is_scanned_again_by_force_only(

@@ -1,6 +1,7 @@
 """Rules for registries and webhooks: what the federation talks to."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from fedbus.core.policy_rules.checks import is_web_address, own_name_faults, wrong
 from fedbus.core.registry.access import MASK, PARTS, SECRETS
@@ -42,6 +43,8 @@ def _address_faults(registry: Registry) -> Iterator[Fault]:
     if address or kind != _AWS:
         if not is_web_address(address):
             yield wrong("registry", "must be an http:// or https:// address")
+        elif "@" in urlsplit(address).netloc:
+            yield wrong("registry", "must hold no name and no password: they have fields of their own")
         elif kind == _GITLAB and not address.startswith("https://"):
             yield wrong("registry", "must start with https:// for Gitlab")
     external = registry.gitlab_external_url
