@@ -37,10 +37,16 @@ async def test_what_is_put_is_read_again_also_by_another_and_stands_nowhere_in_c
 
 async def test_a_change_that_fails_or_is_cancelled_leaves_what_was(store: CredentialStore) -> None:
     await put(store, "hub", HELD)
-    with pytest.raises(Conflict):
+    seen = {}
+
+    async def refused() -> None:
         async with store.changed("hub", lambda _: {"password": "other"}, fresh=False):
-            assert await store.get("hub") == {"password": "other"}
+            seen.update(await store.get("hub"))
             raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        await refused()
+    assert seen == {"password": "other"}
     assert await store.get("hub") == HELD
 
     inside = asyncio.Event()
