@@ -234,9 +234,13 @@ class Registries:
         name = registry.name
         secrets = await self.credentials.get(name)
         log.info("registry_scan", registry=name, reason=run.reason)
-        results = self._results(name)
         work = RegistryRun(
-            registry, secrets=secrets, results=results, run=run, shared=self.shared, save=self._save
+            registry,
+            secrets=secrets,
+            results=lambda: self._results(name),  # another one once a federation has begun again
+            run=run,
+            shared=self.shared,
+            save=self._save,
         )
         await work.do()
         log.info("registry_scanned", registry=name, digests=run.digests, failed=run.failed)

@@ -48,7 +48,7 @@ class RegistryRun:
         registry: Registry,
         *,
         secrets: dict[str, str],
-        results: Results,
+        results: Callable[[], Results],
         run: Run,
         shared: Running,
         save: Callable[[Run], Awaitable[None]],
@@ -88,7 +88,8 @@ class RegistryRun:
     async def _plan(self, listing: Listing, database: Database) -> Plan:
         name = self._registry.name
         held = {
-            one.digest: Known(one.scanned_at, one.cvedb_version) for one in await self._results.reports(name)
+            one.digest: Known(one.scanned_at, one.cvedb_version)
+            for one in await self._results().reports(name)
         }
         again = Again(
             reason=self.run.reason,
@@ -96,7 +97,7 @@ class RegistryRun:
             since=self.run.started_at,
             rescan_after_update=self._registry.rescan_after_db_update,
         )
-        images = await self._results.images(name)
+        images = await self._results().images(name)
         return plan(listing.found, images, held, list(listing.wanted), again=again)
 
     def _count(self, listing: Listing, planned: Plan) -> None:
@@ -114,7 +115,7 @@ class RegistryRun:
             await self._put([], planned.tags[start : start + PUT_AT_ONCE])
         if planned.gone_tags or planned.gone_digests:
             name = self._registry.name
-            await self._lasting(lambda: self._results.remove(name, planned.gone_digests, planned.gone_tags))
+            await self._lasting(lambda: self._results().remove(name, planned.gone_digests, planned.gone_tags))
 
     async def _scan_one(self, wanted: Wanted) -> None:
         async with self._shared.turns:
@@ -167,7 +168,7 @@ class RegistryRun:
         )
 
     async def _put(self, reports: Sequence[Report], tags: Sequence[ScannedImage]) -> None:
-        await self._lasting(lambda: self._results.put(reports, tags))
+        await self._lasting(lambda: self._results().put(reports, tags))
 
     async def _lasting(self, keep: Callable[[], Awaitable[None]]) -> None:
         """Keep results however long it takes: what was scanned is not thrown away for a bus that is down."""

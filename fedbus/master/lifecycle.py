@@ -11,9 +11,10 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
-from fedbus.cluster import registry_run, registry_setup
-from fedbus.cluster.kept_results import KeptResults
+from fedbus.cluster import inspection, registry_run, registry_setup
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.results import Results
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
@@ -23,6 +24,7 @@ from fedbus.master.readings import MasterPolicy
 from fedbus.model import names
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.model.objects import StoredObject
+from fedbus.model.policy import FED
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -40,12 +42,18 @@ class Master:
     """A master daemon: standalone until it is promoted."""
 
     def __init__(
-        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: MasterSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.local = LocalPolicies(database, clock)
-        kept = KeptResults(database)
         self.registries = registry_setup.registries(
             settings,
             clock,
@@ -54,7 +62,7 @@ class Master:
                 "fed": self._federated_registries,
                 "local": lambda: database.read(lambda tx: tx.local.objects("registry")),
             },
-            results=lambda _: kept,
+            results=self._results,
             on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
         )
         self.active: ActiveFederation | None = None
@@ -89,6 +97,10 @@ class Master:
         raise Conflict(
             "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
         )
+
+    def _results(self, registry: str) -> Results:
+        """Return where the results of a registry go. Raises Conflict, Unavailable as `federation`."""
+        return self.federation().scans.results if FED.owns(registry) else self.local_results
 
     async def _federated_registries(self) -> list[StoredObject]:
         """Return the registries that are scanned for the federation. Raises Unavailable while it starts."""
@@ -218,6 +230,7 @@ class Master:
         self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
         await self._begin_again()
         await self.database.write(_forget)
+        await inspection.forget(self.scans)
         await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -279,6 +292,7 @@ class Master:
             promotion=promotion,
             keyring=Keyring.load(self._keyring_directory, lent(self.settings)),
             database=self.database,
+            scans=self.scans,
             clock=self.clock,
             hub=self.hub,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from fedbus.cluster import registry_setup
-from fedbus.cluster.kept_results import KeptResults
+from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.registries import Registries
 from fedbus.config import WorkerSettings
 from fedbus.core.registry import access
@@ -21,6 +21,7 @@ from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.scan.scanners.interface import Scanner
 from fedbus.store.database import Database
+from fedbus.store.transaction import Transaction
 from tests.support.daemons import eventually
 from tests.support.registry import database as lay_down
 
@@ -35,9 +36,9 @@ class Scanning:
         self.cache = cache
         self.settings = WorkerSettings(data_dir=directory, trivy_offline=True, **settings)
         self.defined: dict[str, Registry] = {}
-        self.database: Database
+        self.scans: Database
         self.registries: Registries
-        self.kept: KeptResults
+        self.kept: LocalResults
 
     async def objects(self) -> list[StoredObject]:
         return [
@@ -81,7 +82,11 @@ class Scanning:
         return {one.digest for one in await self.kept.reports(name)}
 
     async def report(self, name: str, digest: str) -> Report:
-        found = await self.database.read(lambda tx: tx.runs.report(name, digest))
+        def read(tx: Transaction) -> Report | None:
+            brief = tx.scans.in_registry(name, digest)
+            return None if brief is None else tx.scans.report(brief)
+
+        found = await self.scans.read(read)
         assert found is not None
         return found
 
@@ -96,8 +101,11 @@ async def scanning(
     """Serve registries; given `made`, what it served before, as after a restart; with another scanner."""
     found = made or Scanning(directory, **settings)
     stop = asyncio.Event()
-    async with Database(directory / "store.db", "NORMAL") as database:
-        found.database, found.kept = database, KeptResults(database)
+    async with (
+        Database(directory / "store.db", "NORMAL") as database,
+        Database(directory / "scans.db", "NORMAL", scans=True) as scans,
+    ):
+        found.scans, found.kept = scans, LocalResults(scans)
         found.registries = registry_setup.registries(
             found.settings,
             Clock(),
