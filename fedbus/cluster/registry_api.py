@@ -6,6 +6,7 @@ from functools import partial
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from fedbus.cluster.policy_scopes import scope_of
 from fedbus.cluster.registries import Registries
@@ -16,6 +17,7 @@ from fedbus.model import wire
 from fedbus.model.policy import Scope
 from fedbus.model.policy.registry import Registry
 from fedbus.model.registry_run import RegistryStatus
+from fedbus.store.database import Database
 from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described
 from fedbus.web.policy_reads import Beside
@@ -61,9 +63,17 @@ class KeptApart:
         self._registries.poke()
 
 
-def beside(registries: Registries) -> Mapping[str, Beside]:
-    """Return what registries are shown with."""
-    return {"registry": Beside(RegistryStatus, registries.status)}
+def beside(registries: Registries, scans: Database) -> Mapping[str, Beside]:
+    """Return what registries are shown with: the run here, or of one that is scanned elsewhere what came."""
+
+    async def of(name: str) -> RegistryStatus:
+        status = await registries.status(name)
+        if status.state:
+            return status
+        held = await scans.read(lambda tx: tx.scans.counts(name))
+        return replace(status, scanned=held[0].reports, images=held[0].images) if held else status
+
+    return {"registry": Beside(RegistryStatus, of)}
 
 
 def routes(registries: Registries, allowed: Callable[[Scope], object]) -> list[web.RouteDef]:

@@ -1,5 +1,6 @@
 """Trying out a registry step by step, and saying which one fails."""
 
+import asyncio
 from functools import partial
 
 import msgspec
@@ -10,6 +11,8 @@ from fedbus.core.registry.filters import FilterError, Selection
 from fedbus.errors import FedbusError
 from fedbus.model.policy.registry import Registry
 
+SECONDS = 45.0
+"""How long a trial may take: somebody waits for it."""
 LOOK = 20
 """How many repositories and tags are looked for: it is a trial, no scan."""
 
@@ -27,7 +30,10 @@ async def try_out(registry: Registry, secrets: dict[str, str], shared: Running) 
     """Reach a registry, list it, read one image, and ask the scanner; end at the first that fails."""
     steps: list[Step] = []
     try:
-        await _steps(registry, secrets, shared, steps)
+        async with asyncio.timeout(SECONDS):
+            await _steps(registry, secrets, shared, steps)
+    except TimeoutError:
+        steps.append(Step(_NAMES[len(steps)], ok=False, message=f"not done after {SECONDS:.0f} seconds"))
     except FedbusError as error:
         steps.append(Step(_NAMES[len(steps)], ok=False, message=error.message, remedy=error.remedy))
     except FilterError as error:
@@ -64,5 +70,9 @@ async def _steps(registry: Registry, secrets: dict[str, str], shared: Running, s
             done(f"{pairs[0][0]}:{pairs[0][1]} is {resolved.images[0].digest}")
         else:
             done("there is no image to look at")
-    database = await shared.scanner.prepare()
-    done(f"the vulnerability database is {database.version}")
+    version = (await shared.scanner.prepare(update=False)).version
+    done(
+        f"the vulnerability database is {version}"
+        if version
+        else "a scan will fetch a vulnerability database"
+    )

@@ -122,7 +122,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    beside = registry_api.beside(master.registries)
+    beside = registry_api.beside(master.registries, master.scans)
     app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database), beside))
     app.add_routes(scan_reads.routes(master.scans, master.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(master.registries)))

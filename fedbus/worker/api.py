@@ -63,7 +63,7 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    beside = registry_api.beside(worker.registries)
+    beside = registry_api.beside(worker.registries, worker.scans)
     app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))

@@ -31,7 +31,7 @@ class FakeScanner:
         self.most, self.now = 0, 0
         self.stuck_after = 1_000_000
 
-    async def prepare(self) -> Database:
+    async def prepare(self, *, update: bool = True) -> Database:
         return Database("1", "2026-01-01T00:00:00Z")
 
     async def scan(self, target: Target) -> Report:

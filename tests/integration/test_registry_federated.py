@@ -76,6 +76,8 @@ async def test_an_image_is_scanned_on_the_master_known_on_every_worker_and_gone_
                 names = {entry["name"] for entry in found["report"]["vulnerabilities"]}
                 assert names == OPENSSL_CVES, path
 
+            assert (await worker.get("/v1/scan/registry/fed.hub"))["summary"]["scanned"] == 1
+
         await registry.delete("team/app", image)
         await scan(master)
 

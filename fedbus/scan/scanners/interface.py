@@ -40,8 +40,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class Scanner(Protocol):
     """A scanner; several images may be scanned at once."""
 
-    async def prepare(self) -> Database:
-        """Bring the vulnerability database up to date where that is wanted. Raises ScanError."""
+    async def prepare(self, *, update: bool = True) -> Database:
+        """Return the vulnerability database, brought up to date where that is wanted.
+
+        Without `update` an empty one says that it is still to be fetched. Raises ScanError.
+        """
         ...
 
     async def scan(self, target: Target) -> Report:

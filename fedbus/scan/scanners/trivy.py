@@ -67,28 +67,35 @@ class Trivy:
         self._version = ""
         self._database = Database()
 
-    async def prepare(self) -> Database:
+    async def prepare(self, *, update: bool = True) -> Database:
         """Bring the database up to date, unless we are offline or a server has it; return which it is.
 
         Raises ScanError when there is no database at all: an old one is better than none.
         """
+        if not update:
+            return await self._prepared(fetches=False)
         async with self._preparing:
-            failed: ScanError | None = None
-            if not (self._options.offline or self._options.server):
-                try:
-                    await self._update()
-                except ScanError as error:
-                    failed = error
-            told = await (self._told_by_server() if self._options.server else self._told_by_program())
-            if told.database is None or not told.database.version:
-                raise ScanError(
-                    "the scanner has no vulnerability database" + (f": {failed.message}" if failed else ""),
-                    code="SCANNER_DATABASE",
-                    remedy="let it download one, name a mirror in trivy_db_repository, or lay one down in "
-                    f"{self._options.cache}/db",
-                )
-            self._version, self._database = told.version, _database(told.database)
-            return self._database
+            return await self._prepared(fetches=not (self._options.offline or self._options.server))
+
+    async def _prepared(self, *, fetches: bool) -> Database:
+        failed: ScanError | None = None
+        if fetches:
+            try:
+                await self._update()
+            except ScanError as error:
+                failed = error
+        told = await (self._told_by_server() if self._options.server else self._told_by_program())
+        if told.database is None or not told.database.version:
+            if not (fetches or self._options.offline or self._options.server):
+                return Database()
+            raise ScanError(
+                "the scanner has no vulnerability database" + (f": {failed.message}" if failed else ""),
+                code="SCANNER_DATABASE",
+                remedy="let it download one, name a mirror in trivy_db_repository, or lay one down in "
+                f"{self._options.cache}/db",
+            )
+        self._version, self._database = told.version, _database(told.database)
+        return self._database
 
     async def _update(self) -> None:
         options = self._options
