@@ -95,8 +95,9 @@ class Registries:
             raise NotFound(f"There is no registry {name!r} that is scanned here")
         if run is not None and run.going:
             await self._cancel(name)
-            run.state, run.ended_at, run.scheduled, run.scanning = "stopped", self._clock.now(), 0, 0
-            await self._save(run)
+            if run.going:  # it did not end meanwhile by itself
+                run.state, run.ended_at, run.scheduled, run.scanning = "stopped", self._clock.now(), 0, 0
+                await self._save(run)
         return await self.status(name)
 
     async def definition(self, name: str) -> Registry:
@@ -228,7 +229,10 @@ class Registries:
             failed(run, FedbusError("the run failed for a reason of ours; the log has it"), self._clock.now())
         finally:
             self._going.pop(name, None)
-        await self._save(run)
+        try:
+            await self._save(run)
+        except Unavailable as error:
+            log.warning("registry_run_not_kept", registry=name, error=error.message)
 
     async def _done(self, registry: Registry, run: Run) -> None:
         name = registry.name

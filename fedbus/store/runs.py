@@ -1,6 +1,9 @@
 """The newest run over each registry, so that one goes on after a restart."""
 
+import contextlib
 import sqlite3
+
+import msgspec
 
 from fedbus.model import codec
 from fedbus.model.registry_run import Run
@@ -13,9 +16,12 @@ class Runs:
         self._connection = connection
 
     def all(self) -> dict[str, Run]:
-        """Return the newest run of every registry that had one."""
-        rows = self._connection.execute("SELECT registry, body FROM registry_runs")
-        return {name: codec.decode(body, Run) for name, body in rows}
+        """Return the newest run of every registry that had one, leaving out what this build cannot read."""
+        found = {}
+        for name, body in self._connection.execute("SELECT registry, body FROM registry_runs"):
+            with contextlib.suppress(msgspec.MsgspecError):
+                found[name] = codec.decode(body, Run)
+        return found
 
     def put(self, run: Run) -> None:
         """Keep where a run stands, instead of what was kept of its registry."""
