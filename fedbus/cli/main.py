@@ -20,6 +20,7 @@ from fedbus.cli import (
     inventory,
     policy,
     profile,
+    registry,
     rollout,
     schemas,
     session,
@@ -87,6 +88,7 @@ app.add_typer(settings.app, name="settings")
 images.register(scans)
 submission.register(scans)
 app.add_typer(scans, name="scan")
+app.add_typer(registry.app, name="registry")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

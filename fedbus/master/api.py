@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import local_api, policy_api, scan_reads
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
@@ -141,9 +141,11 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database)))
+    beside = registry_api.beside(master.registries, master.scans)
+    app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database), beside))
     app.add_routes(scan_reads.routes(master.scans, master.clock))
-    app.add_routes(policy_api.routes(handlers.writer))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(master.registries)))
+    app.add_routes(registry_api.routes(master.registries, handlers.writer))
     app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)

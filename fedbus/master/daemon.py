@@ -53,6 +53,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             services: dict[str, Service] = {
                 "federation": master.run,
                 "bootstrap": Bootstrap(master).run,
+                "registries": master.registries.run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
                 "scans file": partial(keep_file, scans),

@@ -12,11 +12,12 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
-from fedbus.cluster import inspection
+from fedbus.cluster import inspection, registry_run, registry_setup
 from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.results import Results
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
@@ -26,8 +27,11 @@ from fedbus.master import audit
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
 from fedbus.master.members import everyone
 from fedbus.master.operator_files import lent
+from fedbus.master.readings import MasterPolicy
 from fedbus.model import names, subjects
 from fedbus.model.federation import Federation, RestInfo
+from fedbus.model.objects import StoredObject
+from fedbus.model.policy import FED
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -73,6 +77,17 @@ class Master:
             scans=HeldScans(scans),
         )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={
+                "fed": self._federated_registries,
+                "local": lambda: database.read(lambda tx: tx.local.objects("registry")),
+            },
+            results=self._results,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.active: ActiveFederation | None = None
         self.bootstrap_error: FedbusError | None = None
         """Why this cluster is not what its configuration says it should be."""
@@ -105,6 +120,20 @@ class Master:
         raise Conflict(
             "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
         )
+
+    def _results(self, registry: str) -> Results:
+        """Return where the results of a registry go. Raises Conflict, Unavailable as `federation`."""
+        return self.federation().scans.results if FED.owns(registry) else self.local_results
+
+    async def _federated_registries(self) -> list[StoredObject]:
+        """Return the registries that are scanned for the federation. Raises Unavailable while it starts."""
+        try:
+            active = self.federation()
+        except Conflict:
+            return []
+        if not active.ready.is_set():
+            raise Unavailable("the federation is starting", code="FEDERATION_STARTING")
+        return await MasterPolicy(self.database).objects("fed", "registry")
 
     async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
         """Make this cluster the master of a new federation; return it and the admin's password.

@@ -85,6 +85,9 @@ MIGRATIONS = (
     CREATE INDEX admission_events_by_key ON admission_events (key, last_at);
     CREATE INDEX admission_events_by_time ON admission_events (last_at);
     """,
+    """
+    CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
+    """,
 )
 
 

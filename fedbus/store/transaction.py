@@ -17,6 +17,7 @@ from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 from fedbus.store.local import LocalObjects
 from fedbus.store.projection import Projection
+from fedbus.store.runs import Runs
 from fedbus.store.scans import Scans
 
 _OBJECTS, _PARKED = "objects", "parked"
@@ -254,6 +255,7 @@ class Transaction:
         self.scans = Scans(connection)
         self.local = LocalObjects(connection)
         self.admission = AdmissionLog(connection)
+        self.runs = Runs(connection)
 
     # positions and digests
 

@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api, scan_reads
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads
 from fedbus.cluster.policy_reader import PolicyReaders
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
@@ -64,9 +64,11 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
+    beside = registry_api.beside(worker.registries, worker.scans)
+    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
-    app.add_routes(policy_api.routes(handlers.writer))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
+    app.add_routes(registry_api.routes(worker.registries, handlers.writer))
     app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)

@@ -57,6 +57,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             services: dict[str, Service] = {
                 "membership": worker.run,
                 "bootstrap": Bootstrap(worker).run,
+                "registries": worker.registries.run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
                 **worker.cluster.services(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.cluster import inspection
+from fedbus.cluster import inspection, registry_run, registry_setup
 from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
@@ -71,6 +71,14 @@ class Worker:
             scans=HeldScans(scans),
         )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={"local": lambda: database.read(lambda tx: tx.local.objects("registry"))},
+            results=lambda _: self.local_results,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None

@@ -26,6 +26,7 @@ from fedbus.model.policy import (
     Policy,
     Scope,
     WafSensor,
+    kind_of,
 )
 from fedbus.model.policy.common import Part
 
@@ -89,6 +90,13 @@ def change(kind: str, name: str, body: wire.Raw, at: str = "config", scope: Scop
         return [Edit(kind=kind, name=name, obj=valid(obj, at, scope), at=at)]
 
     return decide
+
+
+def with_fields(obj: Policy, body: wire.Raw, scope: Scope) -> Policy:
+    """Return an object with the fields of it that `body` has. Raises InvalidInput."""
+    kind = kind_of(obj).name
+    config = policy_input.read(wire.CONFIGS[kind], body, "config", scope)
+    return valid(_merged(kind, obj, config), "config", scope)
 
 
 def _current(held: HeldRules, kind: str, name: str) -> Policy | None:

@@ -60,7 +60,7 @@ def test_both_describe_every_write_of_policy_and_only_the_master_promotes() -> N
         ("/v1/admission/state", "patch"),
     ]:
         assert (path, method) in described_writes
-    assert len(described_writes) == 41
+    assert len(described_writes) == 44
 
 
 @pytest.mark.parametrize("name", ["openapi-master.json", "openapi-worker.json"])
