@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from fedbus.core.payload import understood
 from fedbus.errors import Unavailable
 from fedbus.model import subjects
 from fedbus.pki.signing import Verifier
@@ -88,10 +89,19 @@ class Inspection:
             if not after:
                 break
             await asyncio.sleep(rest * (self._clock.monotonic() - began))
+        if readable := await self._database.read(lambda tx: _readable_now(tx, scope)):
+            await self._database.write(lambda tx: tx.mend(scope, readable))
+            faults += len(readable)
         if not await self._database.read(lambda tx: _counted_right(tx, scope)):
             faults += 1
             await self._database.write(lambda tx: tx.mend(scope, []))
         return faults
+
+
+def _readable_now(tx: Transaction, scope: str) -> list[subjects.Address]:
+    """Return what an earlier build could not read and this one can: the bus brings it once more."""
+    parked = [subjects.Address(p.scope, p.category, p.kind, p.name) for p in tx.parked() if p.scope == scope]
+    return [a for a in parked if (held := tx.held_at(a)) is not None and understood(held.event)]
 
 
 def _counted_right(tx: Transaction, scope: str) -> bool:

@@ -25,6 +25,7 @@ _ENVIRONMENT = frozenset(
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
     )
 )
 """What SQLite says when the disk or the process is at fault, and not what the file holds."""
@@ -150,7 +151,7 @@ class Database:
 
         Raises Unavailable when the disk does not let it be read.
         """
-        if await asyncio.to_thread(self._is_sound):
+        if await self._is_sound():
             return False
         parked, done = threading.Event(), threading.Event()
 
@@ -171,17 +172,31 @@ class Database:
         self.suspect.clear()
         return True
 
-    def _is_sound(self) -> bool:
-        connection = _connect(self.path, self.durability)
+    async def _is_sound(self) -> bool:
+        try:
+            connection = _connect(self.path, self.durability)
+        except sqlite3.DatabaseError as error:
+            return not self._tells_damage(error)
+        try:
+            return await asyncio.to_thread(self._checked, connection)
+        except asyncio.CancelledError:
+            connection.interrupt()  # or whoever stops waits until all of it was read
+            raise
+
+    def _checked(self, connection: sqlite3.Connection) -> bool:
         try:
             _check(connection)
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
-                return False
-            raise Unavailable(f"the store {self.path} cannot be read: {error}") from error
+            return not self._tells_damage(error)
         finally:
             connection.close()
         return True
+
+    def _tells_damage(self, error: sqlite3.DatabaseError) -> bool:
+        """Tell whether an error is the file's fault. Raises Unavailable if the disk is at fault."""
+        if _is_damage(error):
+            return True
+        raise Unavailable(f"the store {self.path} cannot be read: {error}") from error
 
     def _begin_anew(self) -> None:
         self._read_connection.close()

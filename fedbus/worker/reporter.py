@@ -56,7 +56,7 @@ class Reporter:
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
         described = self._describe()
-        states, total, set_aside = await self._scans.read(_scans)
+        states, total, set_aside, parked = await self._scans.read(_scans)
 
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
@@ -66,7 +66,7 @@ class Reporter:
                 scans=total,
                 counts=tx.counts(subjects.SCOPE_ALL),
                 quarantined=tx.quarantined_count() + set_aside,
-                parked=tx.parked_count(),
+                parked=tx.parked_count() + parked,
                 alarms=self.alarms,
                 stopping=stopping,
                 cluster=described,
@@ -75,6 +75,7 @@ class Reporter:
         return await self._database.read(read)
 
 
-def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int]:
+def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int, int]:
     reports, size = tx.scans.total(subjects.SCOPE_SCANS)
-    return tx.scopes(), ScanTotal(reports=reports, bytes=size), tx.quarantined_count()
+    total = ScanTotal(reports=reports, bytes=size)
+    return tx.scopes(), total, tx.quarantined_count(), tx.parked_count()
