@@ -13,13 +13,19 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, latency, memory
+from benchmarks import apply_rate, latency, memory, scan_lookup, scan_sync
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
 LIMIT_SECONDS = 240.0
 """What one benchmark may take; on a quiet machine none takes half of it."""
-BENCHMARKS = {"latency": latency.measure, "apply_rate": apply_rate.measure, "memory": memory.measure}
+BENCHMARKS = {
+    "latency": latency.measure,
+    "apply_rate": apply_rate.measure,
+    "memory": memory.measure,
+    "scan_sync": scan_sync.measure,
+    "scan_lookup": scan_lookup.measure,
+}
 
 
 async def main(chosen: list[str]) -> tuple[list[Figure], bool]:

@@ -41,11 +41,15 @@ async def _worker(
     clock, files = Clock(), MembershipFiles(directory)
     async with joining:
         membership = await _join(directory.name, token, files, clock)
-    async with Database(directory / "store.db", "NORMAL") as database:
+    async with (
+        Database(directory / "store.db", "NORMAL") as database,
+        Database(directory / "scans.db", "NORMAL", scans=True) as scans,
+    ):
         active = ActiveMembership(
             membership=membership,
             files=files,
             database=database,
+            scans=scans,
             clock=clock,
             hub=TimedHub(stopwatch, membership.name),
             on_ended=_ended,

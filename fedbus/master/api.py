@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import local_api, policy_api
+from fedbus.cluster import local_api, policy_api, scan_reads
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
@@ -123,6 +123,7 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
     app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database)))
+    app.add_routes(scan_reads.routes(master.scans, master.clock))
     app.add_routes(policy_api.routes(handlers.writer))
     app.add_routes(local_api.routes(master.local))
     master.hub.attach(app)

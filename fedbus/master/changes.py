@@ -13,7 +13,8 @@ from fedbus.store.transaction import Transaction
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
 
-    `shown` is the kind that the answer has it under; empty for what only follows from the rest.
+    `shown` is the kind that the answer has it under; empty for what only follows from the rest. `large`
+    says that the payload only names where the object is.
     `verbatim` is an event of a newer build to write again: its type and body, whatever they mean.
     """
 
@@ -25,6 +26,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
     document: int | None = None
     shown: str | None = None
+    large: bool = False
     verbatim: Event | None = None
 
 

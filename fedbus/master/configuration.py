@@ -1,5 +1,6 @@
 """The federation's settings: what an admin sets over REST wins over what the daemon was started with."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -43,6 +44,7 @@ class Configuration:
         self._ledger, self._audit, self._daemon = ledger, audit, daemon
         self.set = Settings()
         self.revision = 0
+        self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Take what the store has."""
@@ -67,6 +69,7 @@ class Configuration:
         before = self.set
         await self._ledger.commit(plan, request)
         await self.load()
+        self.on_change()
         await self._audit.record(
             audit_log.CONFIGURATION,
             "settings changed",

@@ -8,6 +8,7 @@ import uvloop
 
 from fedbus import __version__, tracing
 from fedbus import log as log_setup
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
 from fedbus.errors import ConfigError, only
 from fedbus.master import api
@@ -34,10 +35,13 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "FULL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "FULL") as database,
+            Database(settings.data_dir / "scans.db", "FULL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
-            master = Master(settings, database, auth, clock)
+            master = Master(settings, database, scans, auth, clock)
             app = api.make_app(master, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
             await rest.start()
@@ -48,6 +52,7 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
                     "bootstrap": Bootstrap(master).run,
                     "rest": rest.run,
                     "certificate": partial(tls.keep, clock.now),
+                    "scans file": partial(keep_file, scans),
                 },
                 stop,
                 grace=8.0,

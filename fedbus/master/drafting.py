@@ -145,8 +145,10 @@ def _content_of(change: Change) -> tuple[str, bytes, str]:
     """Return type, body and encoding of a change's event."""
     if (newer := change.verbatim) is not None:
         return newer.type, newer.body, newer.encoding
-    body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
-    return events.type_of(change.category, deleted=change.payload is None), body, encoding
+    type_ = events.type_of(change.category, deleted=change.payload is None)
+    if change.payload is None:
+        return type_, b"", codec.PLAIN
+    return type_, *((change.payload, codec.LARGE) if change.large else codec.pack(change.payload))
 
 
 def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tuple[str, int]:

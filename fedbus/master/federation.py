@@ -24,6 +24,7 @@ from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
 from fedbus.master.dialogue import Dialogue
 from fedbus.master.drift import Drift
+from fedbus.master.federated_scans import FederatedScans
 from fedbus.master.fleet import Fleet
 from fedbus.master.ledger import ELECTION_SECONDS, PUBLISH_SECONDS, Ledger
 from fedbus.master.members import Members
@@ -91,6 +92,7 @@ class ActiveFederation:
         promotion: Promotion,
         keyring: Keyring,
         database: Database,
+        scans: Database,
         clock: Clock,
         hub: Hub,
     ) -> None:
@@ -99,6 +101,7 @@ class ActiveFederation:
         """Set while stream and store are known to be equal and members can be served."""
         self._settings, self._promotion = settings, promotion
         self._keyring, self._database, self._clock, self._hub = keyring, database, clock, hub
+        self._scans = scans
         self._last_push = 0.0
         self._told_rewrites = 0
         self._scrubbed: int | None = None
@@ -140,6 +143,21 @@ class ActiveFederation:
             self.configuration,
             self._on_row,
         )
+        self.scans = FederatedScans(
+            database=self._scans,
+            policy=self._database,
+            signer=self._keyring.signer,
+            federation_id=federation_id,
+            connection=self.session.current,
+            clock=self._clock,
+            audit=self.audit,
+            configuration=self.configuration,
+            checkpoints=self.checkpoints,
+            fleet=self.fleet,
+            replicas=self._settings.bus_replicas,
+            publish_seconds=self.ledger.publish_seconds,
+        )
+        self.configuration.on_change = self.scans.deployment.stir.set
         self.rollouts = Rollouts(
             self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
         )
@@ -219,6 +237,7 @@ class ActiveFederation:
         self.ledger.drafter.epoch = self.fleet.epoch = await self._database.read(known_epoch)
         await self.configuration.load()
         await self.fleet.load(await self.members.clusters())
+        await self.scans.remember()
 
     def _renew_certificate(self) -> bool:
         hosts = certificate_hosts(self.federation.bus.server, self._settings.bus_host)
@@ -266,6 +285,7 @@ class ActiveFederation:
             group.create_task(self.rollouts.drive(), name="rollouts")
             group.create_task(self.drift.heal(), name="drift")
             group.create_task(self._scrub(connection), name="scrub")
+            group.create_task(self.scans.serve(connection), name="scans")
             self.ready.set()
 
     async def _scrub(self, connection: Connection) -> None:
@@ -333,6 +353,8 @@ class ActiveFederation:
         scopes = {e.address.scope for e in events}
         states = await self._database.read(lambda tx: {s: tx.scope(s).digest for s in scopes})
         self.fleet.committed(committed.version, events, states)
+        if any(e.address.kind.endswith("registry") for e in events):
+            self.scans.deployment.stir.set()
         changes: list[object] = [c for c in committed.changes if c.op != "unchanged"]
         if any(targets.has_history(e.address) for e in events):
             self._hub.publish(

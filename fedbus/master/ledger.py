@@ -14,12 +14,12 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
-from fedbus.core.payload import understood
+from fedbus.core.payload import check, understood
 from fedbus.core.writes import Committed, Preview, Request
 from fedbus.errors import InvalidInput, Unavailable
 from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
 from fedbus.master.drafting import Draft, Drafter, preview
-from fedbus.model import codec, targets
+from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
 from fedbus.runtime import Clock
@@ -44,7 +44,7 @@ class _Overtaken(publisher.SequenceMismatch):
 
 
 class Ledger:
-    """Serialises every write of one master."""
+    """Serialises every write of one master to one stream, whose store `database` is."""
 
     def __init__(
         self,
@@ -56,9 +56,10 @@ class Ledger:
         clock: Clock,
         on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
         derive: Derive = lambda _tx, _changes: Derived(),
+        stream: str = topology.POLICY,
         publish_seconds: float = PUBLISH_SECONDS,
     ) -> None:
-        self.database, self.clock = database, clock
+        self.database, self.clock, self.stream = database, clock, stream
         self._derive = derive
         self.publish_seconds = publish_seconds
         """How long a write waits for the bus."""
@@ -69,6 +70,11 @@ class Ledger:
         self._in_step = False
         self.drafter = Drafter(signer, federation_id, clock)
         self.recover: Callable[[], Awaitable[None]]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether stream and store are known to be equal: the store's digests are the federation's."""
+        return self._in_step
 
     @property
     def epoch(self) -> int:
@@ -154,11 +160,11 @@ class Ledger:
             "messaging.system": "nats",
             "messaging.operation.name": "publish",
             "messaging.operation.type": "send",
-            "messaging.destination.name": topology.POLICY,
+            "messaging.destination.name": self.stream,
             "messaging.batch.message_count": len(draft.events),
             "messaging.message.conversation_id": draft.committed.changeset,
         }
-        with tracing.span(f"publish {topology.POLICY}", "PRODUCER", attributes=about):
+        with tracing.span(f"publish {self.stream}", "PRODUCER", attributes=about):
             sequences = await publisher.publish(
                 draft.events,
                 draft.expected,
@@ -226,10 +232,17 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
                 park = not understood(event)
-                fold_.put(event, seq, park=park)
+                fold_.put(event, seq, None if park else _content(tx, event), park=park)
                 if targets.has_history(event.address) and not park:
                     tx.history.remember(event)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:
         tx.settle(changeset)
+
+
+def _content(tx: Transaction, event: Event) -> object:
+    """Return what a scan's result says; the fold of other events does not ask."""
+    if event.address.category != subjects.SCAN:
+        return None
+    return tx.scans.whole(event.address.name, check(event))

@@ -11,7 +11,9 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
+from fedbus.cluster import inspection
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.local_results import LocalResults
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
@@ -36,9 +38,16 @@ class Master:
     """A master daemon: standalone until it is promoted."""
 
     def __init__(
-        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: MasterSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.local = LocalPolicies(database, clock)
         self.active: ActiveFederation | None = None
@@ -192,6 +201,7 @@ class Master:
         self._promotion_file.unlink(missing_ok=True)  # first: without it nothing starts again
         await self._begin_again()
         await self.database.write(_forget)
+        await inspection.forget(self.scans)
         await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -253,6 +263,7 @@ class Master:
             promotion=promotion,
             keyring=Keyring.load(self._keyring_directory, lent(self.settings)),
             database=self.database,
+            scans=self.scans,
             clock=self.clock,
             hub=self.hub,
         )

@@ -8,6 +8,7 @@ import uvloop
 
 from fedbus import __version__, tracing
 from fedbus import log as log_setup
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import WorkerSettings
 from fedbus.errors import ConfigError, only
 from fedbus.pki import files
@@ -35,10 +36,13 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "NORMAL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "NORMAL") as database,
+            Database(settings.data_dir / "scans.db", "NORMAL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the bus rebuilds it")
-            worker = Worker(settings, database, auth, clock)
+            worker = Worker(settings, database, scans, auth, clock)
             if worker.membership is not None and worker.membership.joined:
                 await inspect(database, worker.membership.verifier())
                 await worker.read_again()
@@ -51,6 +55,7 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
                 "bootstrap": Bootstrap(worker).run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                "scans file": partial(keep_file, scans),
             }
             await serve(services, stop, grace=8.0)
 

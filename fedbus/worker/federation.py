@@ -11,6 +11,7 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
+from fedbus.cluster.inspection import Inspection
 from fedbus.core import connectivity
 from fedbus.errors import FedbusError, Refused
 from fedbus.model import codec, subjects
@@ -33,12 +34,15 @@ from fedbus.web.sse import Hub
 from fedbus.worker import dialogue
 from fedbus.worker.folding import Folded, Folder
 from fedbus.worker.follower import Follower
+from fedbus.worker.large import LargeReports
 from fedbus.worker.membership import Membership, MembershipFiles
 from fedbus.worker.reporter import Reporter
 
 log = structlog.get_logger(__name__)
 
 RETRY_RENEWAL = 60.0
+SCAN_BATCH, SCAN_BYTES = 64, 1024 * 1024
+"""Scan results in one pull, and their bytes: policy waits behind what is under way on the same connection."""
 
 
 class AppliedNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +76,7 @@ class ActiveMembership:
         membership: Membership,
         files: MembershipFiles,
         database: Database,
+        scans: Database,
         clock: Clock,
         hub: Hub,
         on_ended: Callable[[Dismissal], Awaitable[None]],
@@ -82,8 +87,14 @@ class ActiveMembership:
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
         self._on_ended = on_ended
         self._verifier = membership.verifier()
+        self._scans = scans
         self.reporter = Reporter(
-            database, membership.cluster_id, clock, membership.heartbeat_interval, self._look_after
+            database,
+            scans,
+            cluster_id=membership.cluster_id,
+            clock=clock,
+            interval=membership.heartbeat_interval,
+            prepare=self._look_after,
         )
         self.session = Supervisor(
             "worker", self._endpoint_and_credentials, self._session, clock, self._refused
@@ -98,6 +109,8 @@ class ActiveMembership:
         self._late = list(late)
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
+        self._scan_follower = self._follower_of_scans()
+        self._inspection = Inspection(scans, self._verifier, clock)
 
     def _follower(self, scope: str) -> Follower:
         m = self.membership
@@ -111,6 +124,22 @@ class ActiveMembership:
             clock=self._clock,
             on_applied=self._applied,
             on_control=self._control,
+        )
+
+    def _follower_of_scans(self) -> Follower:
+        m = self.membership
+        return Follower(
+            database=self._scans,
+            folder=Folder(self._verifier, m.federation_id, subjects.SCOPE_SCANS),
+            consumer=f"{m.cluster_id}-scans",
+            stream=topology.SCANS,
+            filter_subject=subjects.scope_filter(subjects.SCOPE_SCANS),
+            clock=self._clock,
+            on_applied=self._applied,
+            on_control=self._control,
+            prepare=LargeReports(self._scans, self._verifier, m.federation_id).bring,
+            batch=SCAN_BATCH,
+            max_bytes=SCAN_BYTES,
         )
 
     def _endpoint(self) -> Endpoint:
@@ -127,7 +156,7 @@ class ActiveMembership:
     @property
     def pending(self) -> int:
         """Events that wait on the bus, as of the last batch."""
-        return sum(follower.pending for follower in self._followers.values())
+        return sum(follower.pending for follower in (*self._followers.values(), self._scan_follower))
 
     def expiries(self) -> dict[str, float]:
         """Return when each credential expires, in Unix seconds."""
@@ -148,6 +177,8 @@ class ActiveMembership:
             ):
                 for follower in self._followers.values():
                     group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
+                group.create_task(self._scan_follower.follow(connection), name="follow scans")
+                group.create_task(self._inspection.keep(self._scans_altered), name="scan inspection")
                 group.create_task(self.reporter.report(connection), name="report")
                 group.create_task(self._renew_in_time(connection), name="renew")
         except asyncio.CancelledError:
@@ -202,6 +233,9 @@ class ActiveMembership:
             if scope in self._followers:
                 self._followers[scope].rewind()
 
+    async def _scans_altered(self) -> None:
+        self._scan_follower.rewind()
+
     async def _resync(self, resync: Resync) -> None:
         log.info("resync", force=resync.force)
         if resync.force:
@@ -210,6 +244,18 @@ class ActiveMembership:
             if resync.force:
                 follower.rewind()
             await follower.check(resync.checkpoint)
+        if resync.force:
+            self._scan_follower.rewind()
+        await self._check_scans(resync.checkpoint)
+
+    async def _check_scans(self, checkpoint: Checkpoint) -> None:
+        """Compare the scan results with their head, which has an epoch of its own."""
+        if (head := checkpoint.scans) is not None:
+            await self._scan_follower.check(
+                msgspec.structs.replace(
+                    checkpoint, epoch=head.epoch, scopes={subjects.SCOPE_SCANS: head.state}
+                )
+            )
 
     async def _dismissed(self, dismissal: Dismissal) -> None:
         if dismissal.cluster_id != self.membership.cluster_id:
@@ -242,6 +288,7 @@ class ActiveMembership:
         self.skew = self._clock.now() - checkpoint.time
         for follower in self._followers.values():
             await follower.check(checkpoint)
+        await self._check_scans(checkpoint)
 
     async def _renew_in_time(self, connection: Connection) -> None:
         """Ask for a new credential at two thirds of this one's life, and reconnect with it."""

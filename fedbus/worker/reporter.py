@@ -7,7 +7,7 @@ from fedbus import __version__
 from fedbus.bus.session import Connection
 from fedbus.core import protocol
 from fedbus.model import codec, subjects
-from fedbus.model.federation import Heartbeat
+from fedbus.model.federation import Heartbeat, ScanTotal, ScopeState
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -22,13 +22,15 @@ class Reporter:
     def __init__(
         self,
         database: Database,
+        scans: Database,
+        *,
         cluster_id: str,
         clock: Clock,
         interval: float,
         prepare: Callable[[], Awaitable[None]],
     ) -> None:
         """Take what `prepare` does before each report: look whether the store is still what it should be."""
-        self._database, self._cluster_id, self._clock = database, cluster_id, clock
+        self._database, self._scans, self._cluster_id, self._clock = database, scans, cluster_id, clock
         self.interval, self._prepare = interval, prepare
         self.changed = asyncio.Event()
         self.alarms = 0
@@ -49,17 +51,24 @@ class Reporter:
 
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
+        states, total, set_aside = await self._scans.read(_scans)
 
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
                 sent_at=self._clock.now(),
                 versions=protocol.ours(__version__),
-                scopes=tx.scopes(),
+                scopes=tx.scopes() | states,
+                scans=total,
                 counts=tx.counts(subjects.SCOPE_ALL),
-                quarantined=tx.quarantined_count(),
+                quarantined=tx.quarantined_count() + set_aside,
                 parked=tx.parked_count(),
                 alarms=self.alarms,
                 stopping=stopping,
             )
 
         return await self._database.read(read)
+
+
+def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int]:
+    reports, size = tx.scans.total(subjects.SCOPE_SCANS)
+    return tx.scopes(), ScanTotal(reports=reports, bytes=size), tx.quarantined_count()

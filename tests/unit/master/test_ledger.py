@@ -81,13 +81,13 @@ class World:
 
     async def _recover(self) -> None:
         self.bus.arrive()  # everything on the way is in before a comparison can be read on a new session
-        last = {m.subject: self._found(m) for m in self.bus.stream}
+        last: dict[str, OnStream[Event]] = {m.subject: self._found(m) for m in self.bus.stream}
         todo = compare([(h.event, h.seq) for h in self.database.tx.held()], last)
         assert (todo.lost, todo.covered) == ([], [])
         events, sequences = [e for e, _ in todo.fold], [s for _, s in todo.fold]
         await self.database.write(lambda tx: fold(tx, events, sequences, 0.0))
 
-    def _found(self, message: Any) -> OnStream:
+    def _found(self, message: Any) -> OnStream[Event]:
         return OnStream(
             message.seq, verified(VERIFIER, FEDERATION, message.subject, message.headers, message.data)
         )

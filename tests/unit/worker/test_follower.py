@@ -53,7 +53,7 @@ class Stream:
 class StreamReader:
     """Delivers a stream as the real reader does, and then waits."""
 
-    def __init__(self, stream: Stream, *_: str, api: str) -> None:
+    def __init__(self, stream: Stream, *_: str, api: str, batch: int, max_bytes: int) -> None:
         self._stream = stream
         self._batch: list[Message] = []
 
