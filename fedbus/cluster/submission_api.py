@@ -3,8 +3,6 @@
 It is NeuVector's path and body, and takes every other format that is read too.
 """
 
-from collections.abc import Callable
-
 from aiohttp import web
 
 from fedbus.cluster.submission import Submissions, Submitted
@@ -28,17 +26,16 @@ _QUERY = (
 )
 
 
-def routes(submissions: Callable[[], Submissions]) -> list[web.RouteDef]:
+def routes(submissions: Submissions) -> list[web.RouteDef]:
     """Make the route."""
 
     @described(body=object, answer=Submitted, query=_QUERY, tag="scan")
     async def submit(request: web.Request) -> web.Response:
         """Submit the result of a scan; a newer one of the same digest that is held stays."""
-        taken = submissions()
         form, given = _format(request), _given(request)
-        async with taken.turns:
+        async with submissions.turns:
             raw = await respond.large_json(request, MAX_BYTES, READ_SECONDS)
-            return respond.json(await taken.submit(raw, given, form))
+            return respond.json(await submissions.submit(raw, given, form))
 
     return [web.post(PATH, submit)]
 

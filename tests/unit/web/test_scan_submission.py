@@ -49,7 +49,7 @@ async def pipeline(serve: Serve) -> Pipeline:
     results = HeldResults()
     submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), Clock())
     app = new_app()
-    app.add_routes(submission_api.routes(lambda: submissions))
+    app.add_routes(submission_api.routes(submissions))
     return Pipeline(await serve(app), results)
 
 
@@ -181,7 +181,7 @@ async def test_nobody_submits_without_being_known(serve: Serve, tmp_path: Path) 
     submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), clock)
     auth = Authenticator(tmp_path, clock=clock.monotonic)
     app = new_app(auth)
-    app.add_routes(submission_api.routes(lambda: submissions))
+    app.add_routes(submission_api.routes(submissions))
     client = await serve(app)
     await Pipeline(client, results).submit(ci_body(), status=401)
     key = {"X-Auth-Apikey": auth.api_key_file.read_text().strip()}
