@@ -14,6 +14,7 @@ from fedbus.bus.session import Endpoint
 from fedbus.cluster import inspection
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.results import Results
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
@@ -82,6 +83,16 @@ class Master:
         raise Conflict(
             "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
         )
+
+    def pipeline_results(self) -> Results:
+        """Return where results of CI pipelines go: the federation, or while there is none, this cluster.
+
+        Raises Unavailable while the federation starts.
+        """
+        try:
+            return self.federation().scans.results
+        except Conflict:
+            return self.local_results
 
     async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
         """Make this cluster the master of a new federation; return it and the admin's password.

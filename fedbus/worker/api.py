@@ -4,8 +4,11 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api, scan_reads
+from fedbus.cluster import local_api, policy_api, scan_reads, submission_api
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.cluster.submission import Submissions
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
@@ -65,6 +68,9 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
     app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
+    held = held_in(worker.scans, (LOCAL_RESULTS,))
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
+    app.add_routes(submission_api.routes(submissions))
     app.add_routes(policy_api.routes(handlers.writer))
     app.add_routes(local_api.routes(worker.local))
     worker.hub.attach(app)
