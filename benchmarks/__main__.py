@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, latency, memory, scan_lookup, scan_sync
+from benchmarks import apply_rate, latency, memory, scan_import, scan_lookup, scan_sync
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "latency": latency.measure,
     "apply_rate": apply_rate.measure,
     "memory": memory.measure,
+    "scan_import": scan_import.measure,
     "scan_sync": scan_sync.measure,
     "scan_lookup": scan_lookup.measure,
 }
