@@ -18,9 +18,9 @@ from fedbus.cli import (
     policy,
     profile,
     rollout,
-    scan,
     schemas,
     session,
+    submission,
     summary,
     token,
 )
@@ -34,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
+scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
 def _version(asked: bool) -> None:
@@ -76,7 +77,8 @@ exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(bus.app, name="bus")
-app.add_typer(scan.app, name="scan")
+submission.register(scans)
+app.add_typer(scans, name="scan")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

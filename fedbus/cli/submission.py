@@ -22,8 +22,6 @@ from fedbus.errors import FedbusError
 from fedbus.scan.importers import MAX_BYTES, Format
 from fedbus.scan.importers.detection import detect
 
-app = typer.Typer(no_args_is_help=True, help="Scan results.")
-
 PATH = "/v1/scan/result/repository"
 AT_ONCE = 3
 """Files that are sent at the same time: as many as a daemon reads at once."""
@@ -49,7 +47,11 @@ class _Answer(msgspec.Struct):
     rejected: list[dict[str, object]] = []
 
 
-@command(app)
+def register(app: typer.Typer) -> None:
+    """Add the command to `fedbus scan`."""
+    command(app)(submit)
+
+
 async def submit(
     session: Session,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Results; - is standard input.")],
