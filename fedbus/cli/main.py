@@ -15,6 +15,7 @@ from fedbus.cli import (
     demo,
     doctor,
     federation,
+    images,
     policy,
     profile,
     rollout,
@@ -34,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
+
 scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
@@ -77,6 +79,7 @@ exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(bus.app, name="bus")
+images.register(scans)
 submission.register(scans)
 app.add_typer(scans, name="scan")
 app.add_typer(profile.app, name="profile")
