@@ -31,7 +31,7 @@ def finish(report: Report, given: Given, received: float) -> Report:
     A scan that says no time was made when it was received; one from the future too, since it would
     otherwise stand above every later one. Raises InvalidInput.
     """
-    _check_limits(report)
+    check_limits(report)
     named = _named(report, given)
     digest = given.digest or report.digest or named.image_id or _name(named)
     scanned = min(report.scanned_at, received) if report.scanned_at > 0 else received
@@ -60,7 +60,8 @@ def _name(report: Report) -> str:
     return f"{report.repository}:{report.tag}" if report.tag else report.repository
 
 
-def _check_limits(report: Report) -> None:
+def check_limits(report: Report) -> None:
+    """Raise InvalidInput when a report has more of anything than it may."""
     for field, most in LIMITS.items():
         if (count := len(getattr(report, field) or ())) > most:
             message = f"the report has {count} {field}, more than {most}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from fedbus.core.scan.finish import finish
+from fedbus.core.scan.finish import check_limits, finish
 from fedbus.core.scan.identity import Given
 from fedbus.core.scan.vex import Statements
 from fedbus.errors import Fault, InvalidInput, TooLarge
@@ -90,7 +90,10 @@ def scanned(raw: bytes) -> list[Report]:
 
     Raises InvalidInput when a report of it cannot be read.
     """
-    return [part.make() for part in _parts(raw, detect(raw), Given())]
+    made = [part.make() for part in _parts(raw, detect(raw), Given())]
+    for report in made:
+        check_limits(report)
+    return made
 
 
 def _parts(raw: bytes, form: Format, given: Given) -> Iterator[Part]:

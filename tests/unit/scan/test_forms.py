@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from fedbus.core.scan.identity import Given
+from fedbus.errors import InvalidInput
 from fedbus.model.scan import Report
-from fedbus.scan.importers import Imported, read
+from fedbus.scan.importers import Imported, read, scanned
 from tests.support.scan_files import IMAGE, RECEIVED, ci_body
 
 DIGEST = "sha256:" + "cd" * 32
@@ -271,3 +272,12 @@ def test_a_registry_in_the_repositorys_name_is_taken_out_of_it() -> None:
 def test_names_that_cannot_be_names_are_rejected(name: str) -> None:
     found = read(ci_body(Repository=name), received=RECEIVED)
     assert (found.reports, len(found.rejected)) == ((), 1)
+
+
+def test_the_output_of_a_scanner_that_we_ran_is_read_as_it_is() -> None:
+    (found,) = scanned(msgspec.json.encode(trivy(vulnerability(), ImageID=DIGEST)))
+    assert (found.image_id, found.digest, len(found.vulnerabilities)) == (DIGEST, "", 1)
+    envs = {"config": {"Env": ["A=b"] * 5000}}
+    for output in (trivy(ImageConfig=envs), {"SchemaVersion": 2, "Results": 7}, {}):
+        with pytest.raises(InvalidInput):
+            scanned(msgspec.json.encode(output))
