@@ -13,7 +13,7 @@ from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described
 
 PATH = "/v1/scan/result/repository"
-READ_SECONDS = 300.0
+READ_SECONDS = 120.0
 """Seconds a client may take to send a result."""
 
 _TEXT: dict[str, object] = {"type": "string"}

@@ -8,10 +8,13 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import local_api, policy_api, registry_api, scan_reads
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
 from fedbus.cluster.local_policies import HeldLocal
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.cluster.submission import Submissions
 from fedbus.core import connectivity
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
@@ -23,6 +26,7 @@ from fedbus.master.lifecycle import Master, Place
 from fedbus.master.policies import Rollback
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
+from fedbus.master.scan_results import CI_PLACES
 from fedbus.model.federation import RestInfo, Summary
 from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
@@ -146,6 +150,8 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(scan_reads.routes(master.scans, master.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(master.registries)))
     app.add_routes(registry_api.routes(master.registries, handlers.writer))
+    held = held_in(master.scans, (*CI_PLACES, LOCAL_RESULTS))
+    app.add_routes(submission_api.routes(Submissions(master.pipeline_results, held, master.clock)))
     app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)

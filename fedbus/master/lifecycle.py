@@ -135,6 +135,16 @@ class Master:
             raise Unavailable("the federation is starting", code="FEDERATION_STARTING")
         return await MasterPolicy(self.database).objects("fed", "registry")
 
+    def pipeline_results(self) -> Results:
+        """Return where results of CI pipelines go: the federation, or while there is none, this cluster.
+
+        Raises Unavailable while the federation starts.
+        """
+        try:
+            return self.federation().scans.results
+        except Conflict:
+            return self.local_results
+
     async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
         """Make this cluster the master of a new federation; return it and the admin's password.
 

@@ -4,8 +4,11 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api, registry_api, scan_reads
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.cluster.submission import Submissions
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
@@ -69,6 +72,9 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
     app.add_routes(registry_api.routes(worker.registries, handlers.writer))
+    held = held_in(worker.scans, (LOCAL_RESULTS,))
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
+    app.add_routes(submission_api.routes(submissions))
     app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
