@@ -15,6 +15,7 @@ from fedbus.cli import (
     demo,
     doctor,
     federation,
+    images,
     policy,
     profile,
     registry,
@@ -34,6 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
+
+scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
 def _version(asked: bool) -> None:
@@ -77,6 +80,8 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(bus.app, name="bus")
 app.add_typer(registry.app, name="registry")
+images.register(scans)
+app.add_typer(scans, name="scan")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

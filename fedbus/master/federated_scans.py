@@ -11,7 +11,9 @@ import structlog
 from fedbus.bus import topology
 from fedbus.bus.session import Connection
 from fedbus.cluster.inspection import Inspection
+from fedbus.core import backoff
 from fedbus.core.writes import Committed
+from fedbus.errors import FedbusError, only
 from fedbus.master.audit import Audit
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
@@ -27,7 +29,7 @@ from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import ScansHead, ScanTotal
 from fedbus.pki.signing import Signer, Verifier
-from fedbus.runtime import Clock
+from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 
@@ -93,7 +95,25 @@ class FederatedScans:
         await self._tell()
 
     async def serve(self, connection: Connection) -> None:
-        """Serve one bus session: compare, then watch, move, and keep the objects. Raises Unavailable."""
+        """Serve one bus session; what goes wrong here begins anew here, and policy has no part in it.
+
+        Raises Unavailable when the session ends.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await self._serve(connection)
+            except* FedbusError as errors:
+                error = only(errors)
+                if connection.closed.is_set():
+                    raise error from None
+                log.warning("scans_interrupted", code=error.code, error=error.message)
+            pause = backoff.delay(attempt, self.ledger.clock.jitter())
+            await first(connection.closed.wait(), timeout=pause)
+
+    async def _serve(self, connection: Connection) -> None:
+        """Compare, then watch, move, and keep the objects."""
         await self.ledger.synchronise()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._guard.run(connection), name="scan guard")

@@ -14,7 +14,7 @@ import msgspec
 from fedbus.core import payload
 from fedbus.errors import InvalidEvent, Unavailable
 from fedbus.model import codec
-from fedbus.model.scan import MAX_REPORT, Large, Report, ScannedImage, Source
+from fedbus.model.scan import MAX_REPORT, Large, Report, ScannedImage, Source, report_name
 from fedbus.store.projection import Projection, number_of
 
 SCOPE_LOCAL = "local"
@@ -114,21 +114,25 @@ class Scans:
         return by_digest or self._one(f"WHERE r.registry=? AND r.image_id=? {_NEWEST}", registry, image)
 
     def payload(self, brief: Brief) -> bytes:
-        """Return a report as JSON. Raises Unavailable while a large one is not all here."""
+        """Return a report as JSON. Raises Unavailable for one that is damaged, or large and not all here."""
         if brief.scope == SCOPE_LOCAL:
             (body,) = self._connection.execute(
                 "SELECT body FROM local_bodies WHERE report=?", (brief.id,)
             ).fetchone()
             return codec.unpack(body, codec.ZSTD, MAX_REPORT)
-        body, encoding = self._connection.execute(
-            "SELECT body, encoding FROM objects WHERE scope=? AND kind='report' AND name=?",
-            (brief.scope, f"{brief.registry}/{brief.digest}"),
+        body, encoding, digest = self._connection.execute(
+            "SELECT body, encoding, digest FROM objects WHERE scope=? AND kind='report' AND name=?",
+            (brief.scope, report_name(brief.registry, brief.digest)),
         ).fetchone()
+        if sha256(body).hexdigest() != digest:  # the file is looked through later than it is served
+            raise _damaged(brief)
         if encoding != codec.LARGE:
             return codec.unpack(body, encoding, MAX_REPORT)
         large = codec.decode(body, Large)
         if (whole := self.large(large)) is None:
             raise Unavailable(f"the report of {brief.digest} is not here yet", code="REPORT_INCOMPLETE")
+        if sha256(whole).hexdigest() != large.object:
+            raise _damaged(brief)
         return codec.unpack(whole, codec.ZSTD, MAX_REPORT)
 
     def report(self, brief: Brief) -> Report:
@@ -348,6 +352,14 @@ class Scans:
             (scope,),
         )
         return [codec.decode(body, Large) for (body,) in rows]
+
+
+def _damaged(brief: Brief) -> Unavailable:
+    return Unavailable(
+        f"the report of {brief.digest} is damaged",
+        code="REPORT_DAMAGED",
+        remedy="wait until the store was looked through: the bus brings it again",
+    )
 
 
 def is_older(report: Report, held: Brief) -> bool:

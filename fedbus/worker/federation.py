@@ -12,8 +12,8 @@ import structlog
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
 from fedbus.cluster.inspection import Inspection
-from fedbus.core import connectivity
-from fedbus.errors import FedbusError, Refused
+from fedbus.core import backoff, connectivity
+from fedbus.errors import FedbusError, Refused, only
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import (
@@ -177,13 +177,29 @@ class ActiveMembership:
             ):
                 for follower in self._followers.values():
                     group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
-                group.create_task(self._scan_follower.follow(connection), name="follow scans")
-                group.create_task(self._inspection.keep(self._scans_altered), name="scan inspection")
+                group.create_task(self._follow_scans(connection), name="follow scans")
                 group.create_task(self.reporter.report(connection), name="report")
                 group.create_task(self._renew_in_time(connection), name="renew")
         except asyncio.CancelledError:
             await self._say_goodbye(connection)
             raise
+
+    async def _follow_scans(self, connection: Connection) -> None:
+        """Follow the scan results; what goes wrong with them begins anew, and policy has no part in it."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._scan_follower.follow(connection), name="scan follower")
+                    group.create_task(self._inspection.keep(self._scans_altered), name="scan inspection")
+            except* FedbusError as errors:
+                error = only(errors)
+                if connection.closed.is_set():
+                    raise error from None
+                log.warning("scans_interrupted", **connectivity.facts(error))
+            pause = backoff.delay(attempt, self._clock.jitter())
+            await first(connection.closed.wait(), timeout=pause)
 
     async def _say_goodbye(self, connection: Connection) -> None:
         """Tell the master that this worker stops, so that it need not find out by silence."""
