@@ -213,6 +213,7 @@ class ActiveMembership:
         for scope in await inspect(self._database, self._verifier):
             if scope in self._followers:
                 self._followers[scope].rewind()
+        self._on_policy()
 
     async def _resync(self, resync: Resync) -> None:
         log.info("resync", force=resync.force)
