@@ -37,7 +37,7 @@ class NoScans:
         """Return nothing."""
         return ()
 
-    async def known(self, image: ImageReference) -> bool:  # noqa: ARG002 - the protocol's
+    async def known(self, image: ImageReference) -> bool:
         """Return that there is none."""
         return False
 
