@@ -59,4 +59,4 @@ async def _scanned(image: RunningImage, scans: ScanLookup) -> bool:
     except InvalidInput:
         return False  # nobody can have scanned what has no name
     pulled = msgspec.structs.replace(named, digest=image.digest) if image.digest else named
-    return bool(await scans.reports(pulled) or (pulled != named and await scans.reports(named)))
+    return await scans.known(pulled) or (pulled != named and await scans.known(named))

@@ -17,6 +17,10 @@ class ScanLookup(Protocol):
         """
         ...
 
+    async def known(self, image: ImageReference) -> bool:
+        """Tell whether there is a scan of an image, without reading it. Raises Unavailable."""
+        ...
+
 
 class RoleLookup(Protocol):
     """Knows what service accounts may do."""
@@ -32,6 +36,10 @@ class NoScans:
     async def reports(self, image: ImageReference) -> Sequence[Report]:
         """Return nothing."""
         return ()
+
+    async def known(self, image: ImageReference) -> bool:
+        """Return that there is none."""
+        return False
 
 
 class NoRoles:

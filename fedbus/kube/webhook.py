@@ -23,8 +23,9 @@ PATH: Final = "/validate"
 HEALTH: Final = "/healthz"
 MAX_BODY: Final = 6 * 1024 * 1024 + 256 * 1024
 """Bytes of the largest review: an API server takes objects of 3 MiB, and an update shows two of them."""
-MAX_BYTES: Final = 4 * MAX_BODY
-"""Bytes of all bodies that are being read: nobody who reaches the port can make a daemon take more."""
+MAX_BYTES: Final = 2 * MAX_BODY
+"""Bytes of all reviews in progress: nobody who reaches the port can make a daemon take more memory."""
+CHUNK: Final = 64 * 1024
 MAX_REVIEWS: Final = 64
 """Reviews that are decided at once; those above are answered as a failure."""
 DEFAULT_TIMEOUT: Final = 10.0
@@ -64,7 +65,7 @@ class Webhook:
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(client_max_size=MAX_BODY)
+        app = web.Application()
         app.add_routes([web.post(PATH, self.validate), web.get(HEALTH, self.health)])
         return app
 
@@ -77,29 +78,33 @@ class Webhook:
         """Answer a review: 200 with a response, 400 for what is no review, 413 for what is too large."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + allowance(request.query.get("timeout", ""))
+        body = bytearray()
         try:
-            asked = review.read(await self._body(request, deadline))
+            await self._read(request, body, deadline)
+            asked = review.read(bytes(body))
+            given = await self._answer(asked, deadline)
+            return web.Response(body=review.answer(asked, given), content_type="application/json")
         except InvalidInput as error:
             return _json({"code": error.code, "message": error.message, "remedy": error.remedy}, 400)
-        given = await self._answer(asked, deadline)
-        return web.Response(body=review.answer(asked, given), content_type="application/json")
+        finally:
+            self._bytes -= len(body)
 
-    async def _body(self, request: web.Request, deadline: float) -> bytes:
+    async def _read(self, request: web.Request, body: bytearray, deadline: float) -> None:
+        """Read a body; what has come counts until it is answered, what was only announced does not."""
         length = request.content_length
         if length is None:
             raise web.HTTPLengthRequired
         if length > MAX_BODY:
             raise web.HTTPRequestEntityTooLarge(MAX_BODY, length)
-        if self._bytes + length > MAX_BYTES:
-            raise web.HTTPTooManyRequests
-        self._bytes += length
         try:
             async with asyncio.timeout_at(deadline):
-                return await request.read()
+                async for chunk in request.content.iter_chunked(CHUNK):
+                    body += chunk
+                    self._bytes += len(chunk)
+                    if self._bytes > MAX_BYTES:
+                        raise web.HTTPTooManyRequests
         except TimeoutError as error:
             raise web.HTTPRequestTimeout from error
-        finally:
-            self._bytes -= length
 
     async def _answer(self, asked: Review, deadline: float) -> Answer:
         if self._reviews >= self._max_reviews:

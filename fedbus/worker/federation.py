@@ -256,6 +256,7 @@ class ActiveMembership:
         for scope in await inspect(self._database, self._verifier):
             if scope in self._followers:
                 self._followers[scope].rewind()
+        self._on_policy()
 
     async def _scans_altered(self) -> None:
         self._scan_follower.rewind()

@@ -160,6 +160,38 @@ async def test_a_large_body_is_refused_unread_and_one_of_no_length_too(serving: 
         await api_server.ask(review())
 
 
+async def test_bodies_that_do_not_come_hold_up_nobody(serving: Serving) -> None:
+    async with serving() as scene, scene.client() as api_server:
+        context = ca.client_context(scene.tls.ca_file.read_bytes())
+        head = f"POST {PATH}?timeout=1s HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY}\r\n\r\n{{".encode()
+        slow = [
+            await asyncio.open_connection(
+                "127.0.0.1", scene.server.port, ssl=context, server_hostname=SERVICE
+            )
+            for _ in range(10)
+        ]
+        for _, writer in slow:
+            writer.write(head)
+        await api_server.ask(review())
+        for reader, writer in slow:
+            assert b" 408 " in await reader.readline()
+            writer.transport.abort()
+
+
+async def test_many_large_reviews_at_once_are_refused_and_none_later(serving: Serving) -> None:
+    async with serving() as scene, scene.client() as api_server:
+        decided = scene.decider.decide
+        scene.decider.decide = never
+        large = review()
+        large["request"]["object"]["metadata"]["annotations"] = {"a": "x" * (MAX_BODY - 4096)}
+        async with asyncio.TaskGroup() as group:
+            sent = [group.create_task(api_server.send(large, timeout="1s")) for _ in range(4)]
+        assert sorted(task.result()[0] for task in sent) == [200, 200, 429, 429]
+
+        scene.decider.decide = decided
+        assert not (await api_server.ask(large))["allowed"]
+
+
 async def test_only_the_ca_of_the_cluster_and_the_name_of_the_service_are_trusted(
     serving: Serving, tmp_path: Path
 ) -> None:
