@@ -18,8 +18,8 @@ KEPT: Final = 16
 class HeldScans:
     """Finds reports in this cluster's store."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, keep: int = KEPT) -> None:
+        self._database, self._keep = database, keep
         self._kept: OrderedDict[Brief, Report] = OrderedDict()
 
     async def reports(self, image: ImageReference) -> Sequence[Report]:
@@ -28,6 +28,10 @@ class HeldScans:
         One whose bytes are not all here yet counts as none. Raises Unavailable.
         """
         return await self._database.read(lambda tx: self._read(tx, image))
+
+    async def known(self, image: ImageReference) -> bool:
+        """Tell whether there is a scan of an image, without reading it. Raises Unavailable."""
+        return await self._database.read(lambda tx: bool(tx.scans.of_image(image)))
 
     def _read(self, tx: Transaction, image: ImageReference) -> list[Report]:
         # Only ever called in the store's reading thread.
@@ -42,6 +46,6 @@ class HeldScans:
                 self._kept[brief] = report
             self._kept.move_to_end(brief)
             found.append(report)
-        while len(self._kept) > KEPT:
+        while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return found
