@@ -61,7 +61,7 @@ async def measure(directory: Path) -> list[Figure]:
 
 _LOOK_UPS: dict[str, Callable[[Transaction, Report], object]] = {
     "by digest": lambda tx, r: tx.scans.by_digest(r.digest),
-    "by tag": lambda tx, r: tx.scans.by_tag(r.repository, r.tag, {"registry.example.com"}),
+    "by tag": lambda tx, r: tx.scans.by_tag(r.repository, r.tag, "registry.example.com"),
     "by digest, with report": lambda tx, r: tx.scans.report(tx.scans.by_digest(r.digest)),  # type: ignore[arg-type]
     "by CVE, first 100 images": lambda tx, r: tx.scans.with_cve(f"CVE-{2010 + r.size % 16}-10000"),
 }

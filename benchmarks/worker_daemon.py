@@ -15,7 +15,9 @@ from fedbus.worker import daemon, lifecycle
 def main(directory: Path, token_file: Path, name: str) -> None:
     out = take_stdout()
     end_with_parent()
-    settings = WorkerSettings(data_dir=directory, rest_port=0, join_token_file=token_file, join_name=name)
+    settings = WorkerSettings(
+        data_dir=directory, rest_port=0, webhook_port=0, join_token_file=token_file, join_name=name
+    )
     hub = TimedHub(Stopwatch(out, 1), name)
     with mock.patch.object(lifecycle, "Hub", return_value=hub):
         daemon.run(settings)

@@ -34,6 +34,7 @@ MAX_JWT_DAYS = 365
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+ServiceName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}\.svc$")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +56,56 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether anybody who reaches the REST port may read /metrics without a key."""
     tracing_endpoint: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
     """The OTLP collector for traces (`http://host:4318`); empty traces nothing."""
+    webhook_host: str = "127.0.0.1"
+    """The address the admission webhook listens on."""
+    webhook_port: Port = 8443
+    """Its port; 0 takes any free one."""
+    webhook_service: ServiceName = "fedbus-webhook.fedbus.svc"
+    """The name of the Kubernetes service in front of it; its certificate is for that."""
+    webhook_names: tuple[str, ...] = ()
+    """More host names and addresses its certificate is made for."""
+    fail_open: bool = True
+    """Whether what the webhook cannot decide in time is allowed, with a warning, or denied."""
+    kubernetes: Literal["off", "in-cluster", "kubeconfig"] = "off"
+    """Where the inventory comes from: nowhere, the API of the cluster this runs in, or a kubeconfig's."""
+    kubeconfig: Path | None = None
+    """The kubeconfig; default `$KUBECONFIG`, then `~/.kube/config`."""
+    kubernetes_context: str = ""
+    """The context in it; default its current one."""
+    inventory_file: Path | None = None
+    """A file with the inventory, where there is no Kubernetes; read again when it changes."""
     fedinitcfg: Path | None = None
     """A file as NeuVector's `fedinitcfg.yaml`: everything else here wins over what it says."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 256
     """Megabytes that should be free where the data directory is; below it `fedbus doctor` says so."""
+    registry_ca: Path | None = None
+    """Certificates (PEM) that registries and a Trivy server are trusted by, beside the system's."""
+    registry_max_images: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """The most tags of one registry that are scanned; a summary says when there are more."""
+    scan_platforms: Annotated[tuple[str, ...], Meta(min_length=1)] = ("linux/amd64",)
+    """Which images of a multi-platform one are scanned; a tag is taken for the first of them."""
+    scan_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Images that are scanned at once, over all registries."""
+    scan_seconds: Seconds = 600.0
+    """Seconds after which the scan of one image is given up."""
+    scan_max_image_mb: Annotated[int, Meta(ge=1)] = 8192
+    """Megabytes of layers, as stored, of the largest image that is scanned."""
+    scan_memory_mb: Annotated[int, Meta(ge=1024)] = 8192
+    """Megabytes of address space that a scanner program may have."""
+    trivy_program: Path | None = None
+    """Trivy; default that of the extra `trivy`, else the one in the PATH."""
+    trivy_server: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
+    """The address of a Trivy server that does the matching; empty for a database of our own."""
+    trivy_token_file: Path | None = None
+    """The token for it."""
+    trivy_cache_dir: Path | None = None
+    """Where the vulnerability database is; default `<data_dir>/trivy`."""
+    trivy_offline: bool = False
+    """Whether Trivy uses the database that is there and asks nobody for another."""
+    trivy_db_repository: str = ""
+    """A private mirror of the vulnerability database, as `host/name:tag`."""
+    trivy_java_db_repository: str = ""
+    """A private mirror of its index of Java archives."""
 
 
 class MasterSettings(Settings, frozen=True, kw_only=True):
@@ -126,6 +173,7 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
 
 
 _KINDS: dict[str, type[Settings]] = {"master": MasterSettings, "worker": WorkerSettings}
+_LINKS = ("tcp://", "udp://", "sctp://")
 _NO_FLAGS: Mapping[str, object] = {}
 
 
@@ -152,7 +200,8 @@ def load(
     """Read the settings of a daemon; a flag that is None was not given.
 
     A `FEDBUS_*` variable that is no setting is left alone: the command line has its own, and
-    Kubernetes puts `FEDBUS_SERVICE_HOST` and the like into every pod beside a service of that name.
+    Kubernetes puts `FEDBUS_SERVICE_HOST` and the like into every pod beside a service of that name. Beside
+    the service `fedbus-webhook` that is `FEDBUS_WEBHOOK_PORT=tcp://...`, which is none of ours either.
     Raises ConfigError that lists every fault.
     """
     return _Reading(kind, path, environ, flags).settings
@@ -211,7 +260,8 @@ class _Reading:
             else:
                 self._faults.append(f"{path}: {name}: {self._no_such(name)}")
         for name, field in self._fields.items():
-            if (text := environ.get(PREFIX + name.upper())) is not None:
+            text = environ.get(PREFIX + name.upper())
+            if text is not None and not text.startswith(_LINKS):
                 self._accept(name, _from_text(field, text), PREFIX + name.upper(), strict=False)
             if (value := flags.get(name)) is not None:
                 self._accept(name, value, f"--{name.replace('_', '-')}")

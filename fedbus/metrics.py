@@ -75,6 +75,19 @@ _lost = Counter(
 )
 _up = Gauge("fedbus_bus_session_up", "1 while the session is open.", ("session",), registry=REGISTRY)
 
+_admission = Counter(
+    "fedbus_admission_requests",
+    "Reviews by what became of them: allowed, denied, violation (a monitoring rule), error, ignored.",
+    ("result",),
+    registry=REGISTRY,
+)
+_admission_seconds = Histogram(
+    "fedbus_admission_duration_seconds",
+    "Time to decide one review, look-ups of scans included.",
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+
 T = TypeVar("T")
 
 
@@ -118,6 +131,16 @@ def session_failed(name: str, code: str) -> None:
     """Count a session that ended, by its code."""
     session = name if name in _SESSIONS else OTHER
     _lost.labels(session, code if code in _CODES else OTHER).inc()
+
+
+def admission(result: str) -> None:
+    """Count a review, or that a rule which only monitors matched it."""
+    _admission.labels(result).inc()
+
+
+def admission_took(seconds: float) -> None:
+    """Note how long the decision on one review took."""
+    _admission_seconds.observe(seconds)
 
 
 def gauge(name: str, documentation: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ import typer
 
 from fedbus import __version__
 from fedbus.cli import (
+    admission,
     bus,
     changes,
     cluster,
@@ -16,11 +17,15 @@ from fedbus.cli import (
     doctor,
     federation,
     images,
+    inventory,
     policy,
     profile,
+    registry,
     rollout,
     schemas,
     session,
+    settings,
+    submission,
     summary,
     token,
 )
@@ -34,7 +39,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
-
 scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
@@ -77,9 +81,14 @@ changes.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(admission.app, name="admission")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
+app.add_typer(settings.app, name="settings")
 images.register(scans)
+submission.register(scans)
 app.add_typer(scans, name="scan")
+app.add_typer(registry.app, name="registry")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

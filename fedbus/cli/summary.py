@@ -90,6 +90,9 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("STATUS", lambda row: row.status),
     ("HEARTBEAT", _age),
     ("OWN", lambda row: row.own_objects),
+    ("HOSTS", lambda row: row.cluster.inventory and row.cluster.inventory.hosts),
+    ("PODS", lambda row: row.cluster.inventory and row.cluster.inventory.running_pods),
+    ("DENIED", lambda row: row.cluster.admission and row.cluster.admission.stats.k8s_denied_requests),
     ("PARKED", lambda row: row.parked or None),
     ("LABELS", lambda row: row.labels or None),
 ]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from fedbus.cluster import scan_shown
 from fedbus.cluster.scan_shown import ShownImages, ShownReport, WithCve
-from fedbus.core import image_names
+from fedbus.core.image_reference import host_of, image_reference
 from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
@@ -185,20 +185,15 @@ class ScanReads:
 def _sought(request: web.Request) -> Callable[[Transaction], Brief | None]:
     query = request.query
     if image := query.get("image"):
-        try:
-            name = image_names.parse(image)
-        except ValueError as error:
-            raise InvalidInput(str(error), (Fault("image", str(error)),)) from error
-        if name.digest:
-            return lambda tx: tx.scans.by_digest(name.digest)
-        return lambda tx: tx.scans.by_tag(name.repository, name.tag, image_names.hosts(name.registry))
+        name = image_reference(image)
+        return lambda tx: next(iter(tx.scans.of_image(name)), None)
     if digest := query.get("digest"):
         return lambda tx: tx.scans.by_digest(digest)
     if image_id := query.get("image_id"):
         return lambda tx: tx.scans.by_image_id(image_id)
     if repository := query.get("repository"):
         tag, registry = query.get("tag", "latest"), query.get("registry", "")
-        return lambda tx: tx.scans.by_tag(repository, tag, image_names.hosts(registry))
+        return lambda tx: tx.scans.by_tag(repository, tag, host_of(registry))
     raise InvalidInput("which image? give image, digest, image_id, or repository and tag")
 
 

@@ -14,6 +14,7 @@ from fedbus.core import digest, protocol
 from fedbus.model import subjects
 from fedbus.model.federation import (
     Cluster,
+    ClusterReport,
     Heartbeat,
     Link,
     ScansHead,
@@ -230,4 +231,5 @@ def row(
         parked=heard.heartbeat.parked if heard else 0,
         joined_at=cluster.joined_at,
         rest_info=cluster.rest,
+        cluster=heard.heartbeat.cluster if heard else ClusterReport(),
     )

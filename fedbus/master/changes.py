@@ -1,6 +1,7 @@
 """What a write is made of: the changes asked for, by whom, and what became of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -48,10 +49,14 @@ Plan = Callable[[Transaction], Sequence[Change]]
 
 
 class Derived(msgspec.Struct, frozen=True):
-    """What follows from a changeset; `complete` unless there is more than fitted into it."""
+    """What follows from a changeset; `complete` unless there is more than fitted into it.
+
+    `reach` is how many clusters each targeted object that changes is for, by kind and name.
+    """
 
     changes: Sequence[Change] = ()
     complete: bool = True
+    reach: Mapping[tuple[str, str], int] = MappingProxyType({})
 
 
 Derive = Callable[[Transaction, Sequence[Change]], Derived]

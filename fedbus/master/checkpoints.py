@@ -58,6 +58,7 @@ class Checkpoints:
             heartbeat_interval=self._configuration.heartbeat_interval,
             versions=protocol.ours(__version__),
             servers=self._servers,
+            checkpoint_interval=self._configuration.checkpoint_interval,
         )
 
     async def broadcast(self, connection: Connection) -> None:

@@ -19,6 +19,7 @@ from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import (
     Cluster,
+    ClusterReport,
     Federation,
     FederationHead,
     Heartbeat,
@@ -53,9 +54,12 @@ class Fleet:
         clock: Clock,
         configuration: Configuration,
         on_row: Callable[[SummaryRow], None],
+        *,
+        own: Callable[[], ClusterReport] = ClusterReport,
     ) -> None:
+        """Take who is told every row that changed, and who describes the master's own cluster."""
         self._database, self._federation, self._clock = database, federation, clock
-        self._configuration, self._on_row = configuration, on_row
+        self._configuration, self._on_row, self._own = configuration, on_row, own
         self._clusters: dict[str, Cluster] = {}
         self._heard: dict[str, Heard] = {}
         self._heads: dict[str, list[Head]] = {subjects.SCOPE_ALL: []}
@@ -251,6 +255,7 @@ class Fleet:
             last_heartbeat_age_seconds=0.0,
             joined_at=self._federation.created_at,
             rest_info=self._federation.rest,
+            cluster=self._own(),
         )
 
 

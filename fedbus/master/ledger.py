@@ -7,6 +7,7 @@ stream and the store each hold everything that was ever acknowledged.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -27,6 +28,8 @@ from fedbus.store.database import Database
 from fedbus.store.transaction import Answer, Transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 PUBLISH_SECONDS = 8.0
 """How long a write waits for the bus to say whether it has it."""
@@ -90,6 +93,11 @@ class Ledger:
             if await self.database.read(needed):
                 await self._recover()
 
+    async def settled(self, work: Callable[[Transaction], T]) -> T:
+        """Read while no write is under way. Raises what `work` raises, Unavailable."""
+        async with self._lock:
+            return await self.database.read(work)
+
     async def commit(self, plan: Plan, request: Request = BY_MASTER) -> Committed:
         """Write one changeset: all of it or nothing.
 
@@ -138,7 +146,9 @@ class Ledger:
             self._in_step = True  # nothing was sent
             raise
         try:
-            await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+            await self.database.write(
+                lambda tx: fold(tx, draft.events, sequences, self.clock.now(), request.origin)
+            )
         except Unavailable as error:
             # The stream has it: it is folded as soon as the store can be written again.
             error.idempotency_key = request.key or None
@@ -150,9 +160,13 @@ class Ledger:
 
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
-        return await self.database.read(
-            lambda tx: [preview(tx, change) for change in plan(tx) if change.shown != ""]
-        )
+
+        def look(tx: Transaction) -> list[Preview]:
+            changes = plan(tx)
+            reach = self._draft_with_all(tx, changes, BY_MASTER).reach  # refuses what a commit would
+            return [preview(tx, change, reach) for change in changes if change.shown != ""]
+
+        return await self.database.read(look)
 
     async def _publish(self, draft: Draft, deadline: float) -> list[int]:
         began = self.clock.monotonic()
@@ -205,7 +219,7 @@ class Ledger:
 
     def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
         derived = self._derive(tx, changes)
-        draft = self.drafter.draft(tx, [*changes, *derived.changes], request)
+        draft = self.drafter.draft(tx, [*changes, *derived.changes], request, reach=derived.reach)
         return msgspec.structs.replace(draft, complete=derived.complete)
 
 
@@ -225,7 +239,9 @@ def _tell(draft: Draft, request: Request, seconds: float) -> None:
     )
 
 
-def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
+def fold(
+    tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float, origin: str = ""
+) -> None:
     """Fold our own events into the store, and remember the digest of each scope at its version."""
     for scope in sorted({event.address.scope for event in folded}):
         fold_ = tx.folding(scope)
@@ -234,7 +250,7 @@ def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now
                 park = not understood(event)
                 fold_.put(event, seq, None if park else _content(tx, event), park=park)
                 if targets.has_history(event.address) and not park:
-                    tx.history.remember(event)
+                    tx.history.remember(event, origin)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:

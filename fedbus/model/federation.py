@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from fedbus.model.admission_events import AdmissionStats
+from fedbus.model.inventory import InventoryCounts
+
 FEDERATION = "federation"
 CLUSTER = "cluster"
 TOKEN = "token"  # noqa: S105 - the name of a kind of record
@@ -182,6 +185,22 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     objects: int = 0
 
 
+class AdmissionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster's admission control stands; counts are of all time, `fail_open` is its setting."""
+
+    enable: bool = False
+    mode: Literal["monitor", "protect"] = "monitor"
+    fail_open: bool = True
+    stats: AdmissionStats = AdmissionStats()
+
+
+class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster says of itself, beside its policy; no inventory where none is configured."""
+
+    admission: AdmissionReport | None = None
+    inventory: InventoryCounts | None = None
+
+
 class ScanTotal(msgspec.Struct, frozen=True, kw_only=True):
     """How many scan reports there are, and the bytes that they take."""
 
@@ -201,6 +220,11 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     alarms: int = 0
     stopping: bool = False
+    cluster: ClusterReport = ClusterReport()
+
+
+CHECKPOINT_SECONDS = 5.0
+"""How often a master signs its head, unless it is set otherwise."""
 
 
 class ScansHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +240,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own. `scans`
     is None while the master compares its scan results with their stream.
-    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now; `servers` are
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now,
+    `checkpoint_interval` (seconds) when the next broadcast is due; `servers` are
     those of an external bus of several.
     """
 
@@ -226,6 +251,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     scopes: dict[str, ScopeState]
     scans: ScansHead | None = None
     heartbeat_interval: float = 10.0
+    checkpoint_interval: float = CHECKPOINT_SECONDS
     versions: Versions | None = None
     """The master's; None from one that did not say it yet."""
     servers: tuple[RestInfo, ...] = ()
@@ -319,6 +345,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     joined_at: str = ""
     rest_info: RestInfo = RestInfo()
+    cluster: ClusterReport = ClusterReport()
 
 
 class FederationHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from urllib.parse import urlsplit
 
+from fedbus.core.image_reference import host_of
 from fedbus.model.scan import REPORT, Report, ScannedImage
 
 _COLUMNS = (
@@ -142,11 +142,6 @@ def _packed(numbers: list[int]) -> bytes:
 
 def _unpacked(packed: bytes) -> Sequence[int]:
     return array(packed[:1].decode(), packed[1:])
-
-
-def host_of(address: str) -> str:
-    """Return host and port of a registry's address in lower case, empty for none."""
-    return urlsplit(address if "://" in address else f"//{address}").netloc.rpartition("@")[2].lower()
 
 
 def _row(scope: str, report: Report) -> tuple[object, ...]:

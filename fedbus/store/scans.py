@@ -14,6 +14,7 @@ import msgspec
 from fedbus.core import payload
 from fedbus.errors import InvalidEvent, Unavailable
 from fedbus.model import codec
+from fedbus.model.review import ImageReference
 from fedbus.model.scan import MAX_REPORT, Large, Report, ScannedImage, Source, report_name
 from fedbus.store.projection import Projection, number_of
 
@@ -93,20 +94,37 @@ class Scans:
         """Return the newest report of an image id, whatever its source."""
         return self._one(f"WHERE r.image_id=? AND r.image_id <> '' {_NEWEST}", image_id)
 
-    def by_tag(self, repository: str, tag: str, hosts: Collection[str] = ()) -> Brief | None:
-        """Return the newest report of an image by its name in one of these registries, or in any.
+    def by_tag(self, repository: str, tag: str, host: str = "") -> Brief | None:
+        """Return the newest report of an image by its name in a registry, or in any.
 
         A result that does not say where its image lies counts for every registry.
         """
+        digests = self._named(repository, tag, host)
+        found = [brief for digest in digests if (brief := self.by_digest(digest)) is not None]
+        return max(found, key=_age, default=None)
+
+    def of_image(self, image: ImageReference) -> list[Brief]:
+        """Return the newest report of each digest that a workload's name of an image can mean, newest first.
+
+        A digest decides by itself. What a pipeline submitted is about its digest wherever it lies, what a
+        registry's scan found about that registry (NeuVector's rule for admission).
+        """
+        digests = {image.digest} if image.digest else self._named(image.repository, image.tag, image.registry)
+        found = [brief for digest in digests if (brief := self._speaking(digest, image.registry)) is not None]
+        return sorted(found, key=_age, reverse=True)
+
+    def _named(self, repository: str, tag: str, host: str) -> set[str]:
+        """Return the digests that a tag names in a registry, and where nobody says in which."""
         rows = self._connection.execute(
             "SELECT DISTINCT t.digest, r.host FROM tags t JOIN reports r"
             " ON r.digest=t.digest AND r.registry=t.registry AND r.scope=t.scope"
             " WHERE t.repository=? AND t.tag=?",
             (repository, tag),
-        ).fetchall()
-        digests = {digest for digest, host in rows if not hosts or not host or host in hosts}
-        found = [brief for digest in digests if (brief := self.by_digest(digest)) is not None]
-        return max(found, key=lambda b: (b.scanned_at, b.cvedb_create_time, b.digest), default=None)
+        )
+        return {digest for digest, found in rows if not host or not found or found == host}
+
+    def _speaking(self, digest: str, host: str) -> Brief | None:
+        return self._one(f"WHERE r.digest=? AND (r.source='ci' OR r.host IN ('', ?)) {_NEWEST}", digest, host)
 
     def in_registry(self, registry: str, image: str) -> Brief | None:
         """Return a registry's own report, by image id or digest."""
@@ -352,6 +370,10 @@ class Scans:
             (scope,),
         )
         return [codec.decode(body, Large) for (body,) in rows]
+
+
+def _age(brief: Brief) -> tuple[float, str, str]:
+    return brief.scanned_at, brief.cvedb_create_time, brief.digest
 
 
 def _damaged(brief: Brief) -> Unavailable:

@@ -71,6 +71,23 @@ MIGRATIONS = (
         SELECT 1 FROM parked AS p WHERE p.scope=o.scope AND p.kind=o.kind AND p.name=o.name)
       UNION ALL SELECT * FROM parked;
     """,
+    # From where a change was asked for: the events do not say it, every cluster reads them.
+    "ALTER TABLE history ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
+    # What admission did here: no policy, so no purge takes it.
+    """
+    CREATE TABLE admission_counts (
+      scope TEXT NOT NULL, rule INTEGER NOT NULL, result TEXT NOT NULL, count INTEGER NOT NULL,
+      PRIMARY KEY (scope, rule, result)
+    );
+    CREATE TABLE admission_events (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, last_at REAL NOT NULL, body BLOB NOT NULL
+    );
+    CREATE INDEX admission_events_by_key ON admission_events (key, last_at);
+    CREATE INDEX admission_events_by_time ON admission_events (last_at);
+    """,
+    """
+    CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
+    """,
 )
 
 

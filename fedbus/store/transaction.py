@@ -13,9 +13,11 @@ from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
 from fedbus.model.scan import Report, ScannedImage
+from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 from fedbus.store.local import LocalObjects
 from fedbus.store.projection import Projection
+from fedbus.store.runs import Runs
 from fedbus.store.scans import Scans
 
 _OBJECTS, _PARKED = "objects", "parked"
@@ -38,6 +40,10 @@ _COUNTED = f"(NOT deleted AND category <> '{subjects.CONTROL}')"
 _STATE = "epoch, version, seq, digest, objects"
 _STAMPED = "scope, category, kind, name, epoch, revision, version, digest, seq"
 _OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
+
+
+KEEP_AUDIT = 10_000
+"""Records that a daemon keeps of its own audit log."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -248,6 +254,8 @@ class Transaction:
         self.history = History(connection)
         self.scans = Scans(connection)
         self.local = LocalObjects(connection)
+        self.admission = AdmissionLog(connection)
+        self.runs = Runs(connection)
 
     # positions and digests
 
@@ -627,8 +635,9 @@ class Transaction:
         self._connection.execute("UPDATE answers SET done=1 WHERE changeset=?", (changeset,))
 
     def audit(self, record: AuditRecord) -> None:
-        """Append to this daemon's own audit log."""
-        self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        """Append to this daemon's own audit log, which keeps the newest; the bus has them all."""
+        done = self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        self._connection.execute("DELETE FROM audit WHERE id<=?", ((done.lastrowid or 0) - KEEP_AUDIT,))
 
     def audit_records(self) -> list[AuditRecord]:
         """Return this daemon's own audit log, oldest first."""

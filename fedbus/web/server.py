@@ -25,6 +25,8 @@ class DaemonNote(msgspec.Struct, frozen=True, kw_only=True):
     api_key_file: str
     pid: int
     role: str
+    webhook: str = ""
+    """Where the admission webhook answers."""
 
 
 class RestServer:
@@ -54,7 +56,7 @@ class RestServer:
         self.port = self._runner.addresses[0][1]
         _log.info("rest_listening", url=self.url)
 
-    def announce(self, data_dir: Path, *, ca: Path, api_key_file: Path, role: str) -> None:
+    def announce(self, data_dir: Path, *, ca: Path, api_key_file: Path, role: str, webhook: str = "") -> None:
         """Write `<data_dir>/daemon.json`, so that `fedbus --data-dir` needs no other flag."""
         note = DaemonNote(
             url=self.url,
@@ -62,6 +64,7 @@ class RestServer:
             api_key_file=str(api_key_file.resolve()),
             pid=os.getpid(),
             role=role,
+            webhook=webhook,
         )
         self._note = data_dir / "daemon.json"
         files.write(self._note, msgspec.json.encode(note))

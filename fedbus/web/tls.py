@@ -1,8 +1,9 @@
-"""The daemon's own certificate authority and REST certificate, in `<data>/tls/`.
+"""The daemon's own certificate authority and its servers' certificates, in `<data>/tls/`.
 
     ca.pem          what clients trust; safe to hand out
     ca-key.pem      the authority: certificate and key
-    server.pem      what the server presents: chain and key
+    server.pem      what the REST server presents: chain and key
+    webhook.pem     what the admission webhook presents
 
 Certificate and key lie in one file each, so that a crash cannot leave a pair that does not match.
 """
@@ -24,25 +25,37 @@ _log = structlog.get_logger("fedbus.web")
 
 
 class RestTls:
-    """Keeps the REST certificate: made at first start, renewed 30 days before its end.
+    """Keeps the certificate of one server: made at first start, renewed 30 days before its end.
 
-    `hosts` are the names and addresses it is for; others than last time make a new one. Raises
-    ConfigError when a file is damaged, InvalidInput when a host is no name and no address.
+    `hosts` are the names and addresses it is for; others than last time make a new one. `server` is the
+    name of its file. Raises ConfigError when a file is damaged, InvalidInput when a host is no name and
+    no address.
     """
 
     def __init__(
-        self, data_dir: Path, hosts: Sequence[str], *, now: float, randomness: Callable[[int], bytes]
+        self,
+        data_dir: Path,
+        hosts: Sequence[str],
+        *,
+        now: float,
+        randomness: Callable[[int], bytes],
+        server: str = "server",
     ) -> None:
         directory = files.make_directory(data_dir / "tls")
         self.ca_file = directory / "ca.pem"
         self._authority_file = directory / "ca-key.pem"
-        self._server_file = directory / "server.pem"
+        self._server_file = directory / f"{server}.pem"
         self._hosts = tuple(hosts)
         self._randomness = randomness
         self._authority = self._load_or_make_authority(now)
         files.write(self.ca_file, self._authority.chain_pem)
         self._issue_when_due(now)
         self.context: ssl.SSLContext = ca.server_context(self._server_file, self._server_file)
+
+    @property
+    def expires(self) -> float:
+        """When the certificate ends, in Unix seconds."""
+        return ca.Issued(*_split(self._server_file)).expires()
 
     def refresh(self, now: float) -> bool:
         """Renew the certificate when it is due, for new connections; say whether it was."""
@@ -72,7 +85,7 @@ class RestTls:
                 return False
         issued = self._authority.issue(self._hosts, now=now, randomness=self._randomness)
         files.write(self._server_file, issued.chain_pem + issued.key_pem)
-        _log.info("rest_certificate_issued", hosts=list(self._hosts))
+        _log.info("certificate_issued", server=self._server_file.stem, hosts=list(self._hosts))
         return True
 
 
@@ -88,7 +101,7 @@ def _split(file: Path) -> tuple[bytes, bytes]:
 
 
 def rest_hosts(host: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a daemon's REST certificate is for: this machine, its own address, and more names."""
+    """Return what a server's certificate is for: this machine, its own address, and more names."""
     anywhere = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
     own = () if host in anywhere else (host,)
     return tuple(dict.fromkeys(("localhost", "127.0.0.1", *own, *names)))

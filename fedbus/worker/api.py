@@ -4,13 +4,17 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api, scan_reads
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.cluster.submission import Submissions
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
 from fedbus.model.federation import (
+    CHECKPOINT_SECONDS,
     Link,
     RestInfo,
     ScanSync,
@@ -32,8 +36,8 @@ from fedbus.worker import metrics
 from fedbus.worker.dialogue import Joining
 from fedbus.worker.lifecycle import Worker
 
-STALE_AFTER = 30.0
-"""Seconds without a signed checkpoint after which a worker says that its bus may be frozen."""
+STALE_AFTER = 6
+"""Checkpoints missed until the master, or the bus between, is thought to stand still."""
 
 
 class JoinBody(msgspec.Struct):
@@ -63,10 +67,16 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
+    beside = registry_api.beside(worker.registries, worker.scans)
+    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
-    app.add_routes(policy_api.routes(handlers.writer))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
+    app.add_routes(registry_api.routes(worker.registries, handlers.writer))
+    held = held_in(worker.scans, (LOCAL_RESULTS,))
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
+    app.add_routes(submission_api.routes(submissions))
     app.add_routes(local_api.routes(worker.local))
+    app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
     app.add_routes([openapi.route(app, "fedbus worker")])
     return app
@@ -241,6 +251,7 @@ async def own_row(worker: Worker) -> SummaryRow:
         quarantined=quarantined,
         parked=parked,
         joined_at=m.joined_at,
+        cluster=worker.cluster.report(),
     )
 
 
@@ -289,7 +300,10 @@ def _link(worker: Worker) -> LinkState:
     active = worker.active
     if active is None or not active.session.up.is_set():
         return "offline"
-    return "stale" if worker.clock.monotonic() - active.checkpoint_at > STALE_AFTER else "online"
+    last = active.checkpoint
+    interval = last.checkpoint_interval if last is not None else CHECKPOINT_SECONDS
+    age = worker.clock.monotonic() - active.checkpoint_at
+    return "stale" if age > STALE_AFTER * interval else "online"
 
 
 def _sync(held: ScopeState, head: ScopeState | None) -> Sync:

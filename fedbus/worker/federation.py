@@ -22,6 +22,7 @@ from fedbus.model.federation import (
     SIGNATURE,
     BusReply,
     Checkpoint,
+    ClusterReport,
     Dismissal,
     Resync,
 )
@@ -80,12 +81,17 @@ class ActiveMembership:
         clock: Clock,
         hub: Hub,
         on_ended: Callable[[Dismissal], Awaitable[None]],
+        on_policy: Callable[[], None] = lambda: None,
+        describe: Callable[[], ClusterReport] = ClusterReport,
         late: Sequence[Event] = (),
     ) -> None:
-        """Take in `late` the instructions that were parked until this build could read them."""
+        """Take who is told that policy changed in the store, and who describes this cluster in reports.
+
+        `late` are the instructions that were parked until this build could read them.
+        """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
-        self._on_ended = on_ended
+        self._on_ended, self._on_policy = on_ended, on_policy
         self._verifier = membership.verifier()
         self._scans = scans
         self.reporter = Reporter(
@@ -95,6 +101,7 @@ class ActiveMembership:
             clock=clock,
             interval=membership.heartbeat_interval,
             prepare=self._look_after,
+            describe=describe,
         )
         self.session = Supervisor(
             "worker", self._endpoint_and_credentials, self._session, clock, self._refused
@@ -214,6 +221,7 @@ class ActiveMembership:
     async def _applied(self, folded: Folded) -> None:
         self.reporter.alarms += folded.alarms
         self.reporter.changed.set()
+        self._on_policy()
         if folded.alarms:
             log.error("version_conflict", count=folded.alarms)
         if folded.refused:
@@ -248,6 +256,7 @@ class ActiveMembership:
         for scope in await inspect(self._database, self._verifier):
             if scope in self._followers:
                 self._followers[scope].rewind()
+        self._on_policy()
 
     async def _scans_altered(self) -> None:
         self._scan_follower.rewind()

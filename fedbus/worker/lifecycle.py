@@ -7,9 +7,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.cluster import inspection
+from fedbus.cluster import inspection, registry_run, registry_setup
+from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import WorkerSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable
@@ -59,7 +62,23 @@ class Worker:
         self.auth, self.clock = auth, clock
         self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
-        self.local = LocalPolicies(database, clock)
+        self.cluster = OwnCluster(
+            settings,
+            database,
+            clock,
+            FederatedRules(_own_first),
+            LocalRules(),
+            scans=HeldScans(scans),
+        )
+        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={"local": lambda: database.read(lambda tx: tx.local.objects("registry"))},
+            results=lambda _: self.local_results,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None
@@ -172,6 +191,7 @@ class Worker:
                 tx.audit(record)
 
             await self.database.write(end)
+            self.cluster.admission.changed()
             # Nothing is awaited from here on: the session this runs in may be cut at any moment.
             self.membership = self.files.ended(self.membership, dismissal)
             self._changed.set()
@@ -180,6 +200,7 @@ class Worker:
     async def _purge(self) -> None:
         await self.database.write(_purge)
         await inspection.forget(self.scans)
+        self.cluster.admission.changed()
 
     def _record(self, action: str, object_: str) -> AuditRecord:
         return AuditRecord(
@@ -202,6 +223,8 @@ class Worker:
                 clock=self.clock,
                 hub=self.hub,
                 on_ended=self._end,
+                on_policy=self.cluster.admission.changed,
+                describe=self.cluster.report,
                 late=self._late,
             )
             self._late = []
@@ -231,6 +254,11 @@ class Worker:
 def token_hash(text: str) -> str:
     """Return by what a token is known again; white space does not count."""
     return sha256("".join(text.split()).encode()).hexdigest()
+
+
+def _own_first(tx: Transaction) -> list[str]:
+    """Return the scopes of this cluster's policy: its own above those for all."""
+    return list(reversed(tx.scopes()))
 
 
 def _purge(tx: Transaction) -> None:

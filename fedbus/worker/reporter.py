@@ -7,7 +7,7 @@ from fedbus import __version__
 from fedbus.bus.session import Connection
 from fedbus.core import protocol
 from fedbus.model import codec, subjects
-from fedbus.model.federation import Heartbeat, ScanTotal, ScopeState
+from fedbus.model.federation import ClusterReport, Heartbeat, ScanTotal, ScopeState
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -28,10 +28,14 @@ class Reporter:
         clock: Clock,
         interval: float,
         prepare: Callable[[], Awaitable[None]],
+        describe: Callable[[], ClusterReport] = ClusterReport,
     ) -> None:
-        """Take what `prepare` does before each report: look whether the store is still what it should be."""
+        """Take what `prepare` does before each report: look whether the store is still what it should be.
+
+        `describe` says what else there is to tell of this cluster.
+        """
         self._database, self._scans, self._cluster_id, self._clock = database, scans, cluster_id, clock
-        self.interval, self._prepare = interval, prepare
+        self.interval, self._prepare, self._describe = interval, prepare, describe
         self.changed = asyncio.Event()
         self.alarms = 0
 
@@ -51,6 +55,7 @@ class Reporter:
 
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
+        described = self._describe()
         states, total, set_aside, parked = await self._scans.read(_scans)
 
         def read(tx: Transaction) -> Heartbeat:
@@ -64,6 +69,7 @@ class Reporter:
                 parked=tx.parked_count() + parked,
                 alarms=self.alarms,
                 stopping=stopping,
+                cluster=described,
             )
 
         return await self._database.read(read)

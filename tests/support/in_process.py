@@ -36,7 +36,7 @@ class LocalMaster(Daemon):
 
     async def start(self) -> Self:
         """Serve it and wait until its REST API answers."""
-        settings = MasterSettings(data_dir=self.directory, rest_port=0, bus_port=0)
+        settings = MasterSettings(data_dir=self.directory, rest_port=0, bus_port=0, webhook_port=0)
         self._group.create_task(serve_master(settings, self._stop, self.clock), name="local master")
         note = self.directory / "daemon.json"
 

@@ -172,6 +172,7 @@ _admission = st.builds(
     _rows(
         comment=prose,
         rule_mode=st.sampled_from(["", "monitor", "protect"]),
+        on_unscanned=st.sampled_from(["skip", "match", "deny"]),
         disable=st.booleans(),
         containers=st.lists(
             st.sampled_from(["containers", "init_containers", "ephemeral_containers"]),

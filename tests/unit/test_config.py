@@ -35,6 +35,12 @@ def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None
     assert (settings.bus_port, settings.rest_port) == (2, 3)
 
 
+def test_what_kubernetes_says_of_a_service_is_no_setting() -> None:
+    environ = {"HOME": "/", "FEDBUS_WEBHOOK_PORT": "tcp://10.0.0.1:443", "FEDBUS_REST_PORT": "1"}
+    settings = config.load("worker", None, environ)
+    assert (settings.webhook_port, settings.rest_port) == (8443, 1)
+
+
 def test_the_environment_is_text_and_lists_are_comma_separated() -> None:
     settings = config.load(
         "master",

@@ -32,7 +32,7 @@ class DaemonProcess:
 
     def __init__(self, role: str, directory: Path, settings: Mapping[str, object]) -> None:
         self.role, self.directory = role, directory
-        ports = {"rest_port": 0} | ({"bus_port": 0} if role == "master" else {})
+        ports = {"rest_port": 0, "webhook_port": 0} | ({"bus_port": 0} if role == "master" else {})
         self.settings = ports | dict(settings)
         self.process: asyncio.subprocess.Process | None = None
         self.reached_by = Profile()

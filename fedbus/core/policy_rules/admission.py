@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from fedbus.core.admission.patterns import regex_fault
 from fedbus.core.policy_rules import admission_criteria as table
-from fedbus.core.policy_rules.checks import is_truth, items, number, regex_error, repeated, wrong
+from fedbus.core.policy_rules.checks import PATTERN_MAX, is_truth, items, number, repeated, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionSubCriterion
 from fedbus.model.policy.scope import Scope
@@ -14,6 +15,8 @@ CUSTOM_ROOT = "item."
 """Where a custom path starts: the resource under review."""
 
 _MODULE = re.compile(r"[^<>=]+((<=|>=|<|>|=)[^<>=]+)?")
+_CUT = re.compile(r"(?<!\\)\{[0-9]+$")
+"""The end of an expression that a comma cut off in the middle of a repetition."""
 _NUMBER = "a number, 0 or above"
 
 
@@ -76,7 +79,7 @@ def _value_wanted(offer: table.Offer, criterion: AdmissionCriterion) -> str:
         chosen = values if criterion.op in table.LISTED else [value]
         return "" if all(item in offer.values for item in chosen) else _choice(offer.values)
     if criterion.op in table.REGEX:
-        errors = [error for error in map(regex_error, values) if error]
+        errors = [error for error in map(_regex_error, values) if error]
         return f"regular expressions ({errors[0]})" if errors else ""
     fits = {
         "number": lambda: _is_count(value),
@@ -87,6 +90,15 @@ def _value_wanted(offer: table.Offer, criterion: AdmissionCriterion) -> str:
         "verifiers": lambda: all(all(item.partition("/")) for item in values),
     }
     return "" if fits[offer.kind]() else _KINDS_WANTED[offer.kind]
+
+
+def _regex_error(expression: str) -> str:
+    """Return why admission cannot use an expression, the empty text when it can."""
+    if len(expression) > PATTERN_MAX:
+        return f"longer than {PATTERN_MAX} characters"
+    if _CUT.search(expression):
+        return "a comma ends an expression, so {m,n} cannot be written"
+    return regex_fault(expression)
 
 
 _KINDS_WANTED = {
@@ -111,6 +123,9 @@ def _sub_faults(
         yield wrong(f"{path}.sub_criteria", f"must hold one of {', '.join(offer.subs)}")
     for index, sub in enumerate(criterion.sub_criteria):
         yield from _sub_fault(f"{path}.sub_criteria[{index}]", name, offer, sub, rule_type)
+    for index, sub_name in repeated(sub.name for sub in criterion.sub_criteria):
+        if not offer.needs_sub:
+            yield wrong(f"{path}.sub_criteria[{index}].name", f"repeats {sub_name!r}")
 
 
 def _sub_fault(
@@ -131,8 +146,10 @@ def _sub_fault(
 def _custom_faults(path: str, criterion: AdmissionCriterion, rule_type: str) -> Iterator[Fault]:
     if rule_type != "deny":
         yield wrong(f"{path}.name", f"{table.CUSTOM_PATH} is a criterion of deny rules only")
-    if not criterion.path.startswith(CUSTOM_ROOT) or criterion.path == CUSTOM_ROOT:
-        yield wrong(f"{path}.path", f"must start with '{CUSTOM_ROOT}', such as item.spec.replicas")
+    steps = criterion.path.removeprefix(CUSTOM_ROOT).split(".")
+    if not criterion.path.startswith(CUSTOM_ROOT) or not all(steps):
+        wanted = f"must start with '{CUSTOM_ROOT}' and name each step, such as item.spec.containers.0.image"
+        yield wrong(f"{path}.path", wanted)
     operators = table.CUSTOM_OPERATORS.get(criterion.value_type)
     if operators is None:
         yield wrong(f"{path}.value_type", f"must be one of {', '.join(table.CUSTOM_OPERATORS)}")
@@ -149,9 +166,9 @@ def _custom_value_faults(path: str, criterion: AdmissionCriterion) -> Iterator[F
     values = items(criterion.value)
     fits = {
         "string": lambda: all(values),
-        "number": lambda: all(number(item) is not None for item in values),
-        "boolean": lambda: all(is_truth(item) for item in values),
+        "number": lambda: number(criterion.value) is not None,
+        "boolean": lambda: is_truth(criterion.value),
     }
     if not fits[criterion.value_type]():
-        wanted = {"string": "a comma list", "number": "numbers", "boolean": "true or false"}
+        wanted = {"string": "a comma list", "number": "a number", "boolean": "true or false"}
         yield wrong(f"{path}.value", f"must be {wanted[criterion.value_type]}, not {criterion.value!r}")

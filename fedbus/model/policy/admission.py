@@ -7,6 +7,7 @@ from fedbus.model.policy.common import Action, CfgType, Part
 RuleType = Literal["exception", "deny"]
 RuleMode = Literal["", "monitor", "protect"]
 ContainerType = Literal["containers", "init_containers", "ephemeral_containers"]
+OnUnscanned = Literal["skip", "match", "deny"]
 CustomValueType = Literal["", "key", "string", "number", "boolean"]
 
 
@@ -38,7 +39,9 @@ class AdmissionCriterion(Part, frozen=True, kw_only=True):
 class AdmissionRule(Part, frozen=True, kw_only=True):
     """One admission rule; `exception` allows. An empty `rule_mode` follows the cluster's mode.
 
-    No `containers` means regular containers only.
+    No `containers` means regular containers only. `on_unscanned` (ours) says what becomes of a rule
+    that asks for what only a scan knows, of an image without one: it does not match (`skip`), it matches
+    if the rest does (`match`), or in that case it denies under its mode, even a rule that allows (`deny`).
     """
 
     computed: ClassVar[frozenset[str]] = frozenset({"actions", "use_as_risky_role_tag"})
@@ -53,6 +56,7 @@ class AdmissionRule(Part, frozen=True, kw_only=True):
     rule_type: RuleType
     rule_mode: RuleMode = ""
     containers: tuple[ContainerType, ...] = ()
+    on_unscanned: OnUnscanned = "skip"
     cfg_type: CfgType = "federal"
 
 

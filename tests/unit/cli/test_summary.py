@@ -17,7 +17,17 @@ from fedbus.cli.errors import CliError
 from fedbus.cli.profiles import note
 from fedbus.cli.summary import Board, Shown, follow
 from fedbus.errors import Unauthorized
-from fedbus.model.federation import FederationHead, Link, SummaryRow, Sync, VersionState
+from fedbus.model.admission_events import AdmissionStats
+from fedbus.model.federation import (
+    AdmissionReport,
+    ClusterReport,
+    FederationHead,
+    Link,
+    SummaryRow,
+    Sync,
+    VersionState,
+)
+from fedbus.model.inventory import InventoryCounts
 
 from .conftest import FakeApi
 
@@ -44,6 +54,10 @@ def row(
         status="synced",
         labels={"env": "prod"},
         last_heartbeat_age_seconds=age,
+        cluster=ClusterReport(
+            admission=AdmissionReport(stats=AdmissionStats(k8s_denied_requests=7)),
+            inventory=InventoryCounts(hosts=3, running_pods=41),
+        ),
     )
 
 
@@ -71,6 +85,9 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "synced",
         "1 s",
         "0",
+        "3",
+        "41",
+        "7",
         "-",
         "env=prod",
     ]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbus.core.exchange.items import Judged, judge
+from fedbus.core.exchange.neuvector import resources
 from fedbus.core.exchange.neuvector.resources import RESOURCE_KINDS
 from fedbus.model.policy import KINDS
 from fedbus.web.yaml_documents import parse, parse_each
@@ -312,3 +313,14 @@ def test_arbitrary_documents_are_accepted_or_rejected_and_nothing_else(
 
     assert all(fault.message for fault in judged.faults)
     assert all(item.document["kind"] in KINDS for item in judged.items)
+
+
+@pytest.mark.parametrize("value", ["perhaps", 1, ""])
+def test_an_annotation_of_ours_with_another_value_is_refused(value: object) -> None:
+    key = "fedbus.io/on_unscanned.100001"
+    found = resources.read(
+        {"kind": "NvAdmissionControlSecurityRule", "metadata": {"annotations": {key: value}}, "spec": {}}
+    )
+
+    assert [fault.path for fault in found.faults] == [f"metadata.annotations.{key}"]
+    assert "skip or match or deny" in found.faults[0].message

@@ -15,7 +15,7 @@ from fedbus.core.exchange.merge import merge
 from fedbus.core.exchange.neuvector import resources
 from fedbus.core.exchange.placing import place
 from fedbus.core.references import Key
-from fedbus.model.policy import FED, KINDS, Group, NetworkRule, Policy, kind_of
+from fedbus.model.policy import FED, KINDS, AdmissionRule, Group, NetworkRule, Policy, kind_of
 from fedbus.model.targets import ALL, Target
 from fedbus.web.yaml_documents import parse
 from tests.support.policies import policy_sets
@@ -101,6 +101,20 @@ def test_what_is_there_already_keeps_even_its_rank(objects: list[Policy]) -> Non
     found = imported(to_yaml(layout.documents(objects)), held=objects)
 
     assert by_key(found) == by_key(objects)
+
+
+@given(policy_sets())
+@slow_to_draw
+def test_custom_resources_bring_back_admission_rules_with_what_they_do_without_a_scan(
+    objects: list[Policy],
+) -> None:
+    rules = [obj for obj in objects if isinstance(obj, AdmissionRule)]
+    written = resources.write(layout.sorted_objects(rules), {})
+
+    assert by_key(imported(to_yaml(written.documents))) == by_key(rules)
+    assert {remark.path for remark in written.remarks} == {
+        f"admission_rule {one.id}" for one in rules if one.on_unscanned != "skip"
+    }
 
 
 @given(policy_sets())

@@ -241,3 +241,12 @@ async def test_a_deletion_counts_as_a_revision_and_a_new_object_goes_on_from_the
     assert content(world.database.tx) == {}
     again = await world.write(["a"], "again", revision=0)
     assert [(c.op, c.revision) for c in again.changes] == [("created", 3)]
+
+
+async def test_the_address_of_who_asked_is_in_the_history_and_in_no_event(world: World) -> None:
+    change = Change(scope=ALL, category="policy", kind="group", name="a", payload=b"{}")
+    await world.ledger.commit(lambda _: [change], Request(actor="ann", origin="192.0.2.7"))
+
+    assert [one.origin for one in world.database.tx.history.of(ALL, "group", "a")] == ["192.0.2.7"]
+    assert len(world.bus.stream) == 1
+    assert "192.0.2.7" not in repr([(m.subject, m.headers, m.data) for m in world.bus.stream])

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
+from fedbus.core.admission.rule import CompiledRule
 from fedbus.core.policy_rules.admission_criteria import CRITERIA
+from fedbus.errors import InvalidInput
+from fedbus.model.policy.admission import AdmissionRule
 
 FaultsIn = Callable[[str, Mapping[str, object]], dict[str, str]]
 
@@ -117,6 +121,10 @@ def test_what_is_no_criterion_is_answered_with_those_that_are(faults_in: FaultsI
         ("imageVerifiers", "containsAny", "root"),
         ("imageVerifiers", "containsAny", "root/"),
         ("user", "regex", "("),
+        ("user", "regex", "(?=look-ahead)x"),
+        ("user", "!regex", r"(a)\1"),
+        ("userGroups", "regex", "a{1,3}"),
+        ("user", "regex", "(((a{100}){100}){100})"),
         ("saBindRiskyRole", "containsTagAny", "risky_role_view_secret,other"),
     ],
 )
@@ -164,6 +172,8 @@ def test_a_resource_limit_is_over_or_up_to_a_number(faults_in: FaultsIn, name: s
         (criterion("cveScoreCount", ">=", "7", AGE), "sub_criteria[0].name"),
         (criterion("cveHighCount", ">=", "1", {**AGE, "value": "a month"}), "sub_criteria[0].value"),
         (criterion("image", "containsAny", "a", HITS), "sub_criteria[0].name"),
+        (criterion("cveHighCount", ">=", "1", AGE, AGE), "sub_criteria[1].name"),
+        (criterion("cveScoreCount", ">=", "7", HITS, HITS), "sub_criteria[1].name"),
     ],
 )
 def test_a_sub_criterion_belongs_to_its_criterion(
@@ -197,7 +207,11 @@ def test_a_custom_path_has_the_operators_of_its_value_type(
     ("wrong", "field"),
     [
         (custom("number", "=", "many"), "value"),
+        (custom("number", "=", "1,2"), "value"),
         (custom("boolean", "=", "yes"), "value"),
+        (custom("boolean", "=", "true,false"), "value"),
+        (custom("key", "exist", path="item.spec..replicas"), "path"),
+        (custom("key", "exist", path="item.spec.replicas."), "path"),
         (custom("string", "containsAny", ""), "value"),
         (custom("", "exist"), "value_type"),
         (custom("key", "exist", path="spec.replicas"), "path"),
@@ -250,3 +264,29 @@ def test_a_name_of_the_wrong_rule_type_lists_the_right_ones(faults_in: FaultsIn)
 
     assert "imageSigned" in found["criteria[0].name"]
     assert "cveScoreCount" not in found["criteria[0].name"]
+
+
+@pytest.mark.parametrize("on_unscanned", ["skip", "match", "deny"])
+def test_a_rule_says_what_becomes_of_it_without_a_scan(faults_in: FaultsIn, on_unscanned: str) -> None:
+    assert faults_in("admission_rule", rule(on_unscanned=on_unscanned)) == {}
+
+
+def test_any_other_word_for_that_is_named(faults_in: FaultsIn) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        faults_in("admission_rule", rule(on_unscanned="allow"))
+
+    assert [fault.field for fault in refused.value.faults] == ["on_unscanned"]
+
+
+@pytest.mark.parametrize("rule_type", ["deny", "exception"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_is_valid_can_be_asked(faults_in: FaultsIn, name: str, rule_type: str) -> None:
+    deny, allow, value = EXPECTED[name]
+
+    for op in deny if rule_type == "deny" else allow:
+        spec = rule(
+            criterion(name, op, value, type="saBindRiskyRole" * (name == "saBindRiskyRole")),
+            rule_type=rule_type,
+        )
+        assert faults_in("admission_rule", spec) == {}
+        CompiledRule(msgspec.convert(spec, AdmissionRule), "fed", "protect")

@@ -57,8 +57,8 @@ async def test_a_name_is_looked_up_in_its_registry_and_in_what_says_no_registry(
     anywhere = scans.report(2, registry="b", registry_url="", vulnerabilities=1, repository="tool", tag="1")
     await put(database, here, anywhere)
 
-    async def found(repository: str, *hosts: str) -> str:
-        brief = await database.read(lambda tx: tx.scans.by_tag(repository, "1", hosts))
+    async def found(repository: str, host: str = "") -> str:
+        brief = await database.read(lambda tx: tx.scans.by_tag(repository, "1", host))
         return brief.registry if brief else ""
 
     assert await found("app", "registry.example.com") == "a"

@@ -37,6 +37,16 @@ def test_it_is_renewed_before_its_end_under_the_same_authority(tmp_path: Path) -
     assert (tmp_path / "tls/server.pem").read_bytes() != server
 
 
+def test_two_servers_have_their_own_certificates_from_one_authority(tmp_path: Path) -> None:
+    rest = make(tmp_path)
+    webhook = RestTls(tmp_path, ["hook.svc"], now=NOW, randomness=os.urandom, server="webhook")
+
+    assert rest.ca_file.read_bytes() == webhook.ca_file.read_bytes()
+    assert not rest.refresh(NOW)
+    assert webhook.expires == rest.expires
+    assert (tmp_path / "tls/webhook.pem").read_bytes() != (tmp_path / "tls/server.pem").read_bytes()
+
+
 def test_other_hosts_make_a_new_one(tmp_path: Path) -> None:
     make(tmp_path, "127.0.0.1")
     server = (tmp_path / "tls/server.pem").read_bytes()

@@ -80,6 +80,11 @@ def state_losses(state: AdmissionState) -> list[str]:
     return ["default_action"] if state.default_action != "allow" else []
 
 
+def rule_losses(rule: AdmissionRule) -> list[str]:
+    """Return what of a rule a custom resource cannot say; our own annotation is nothing to NeuVector."""
+    return ["on_unscanned, but for an annotation of ours"] if rule.on_unscanned != "skip" else []
+
+
 def _write_rule(rule: AdmissionRule) -> dict[str, object]:
     written: dict[str, object] = {
         "id": rule.id,

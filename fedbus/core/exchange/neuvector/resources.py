@@ -160,6 +160,7 @@ _LOSSES: Mapping[type[Policy], Callable[[Any], list[str]]] = MappingProxyType(
         FileProfile: profile.file_losses,
         DlpSensor: sensor.sensor_losses,
         WafSensor: sensor.sensor_losses,
+        AdmissionRule: admission.rule_losses,
         AdmissionState: admission.state_losses,
         VulnerabilityProfile: settings.vulnerability_losses,
         Registry: lambda _: ["the registry itself: NeuVector has no resource for registries"],
