@@ -243,8 +243,9 @@ class ActiveFederation:
             await self.ledger.synchronise()
             await self._publish_record()
             await self.configuration.load()
-            await self._share()
+            # The members' account first: what the federation's imports of it has to be there.
             await self.members.revocations.push()
+            await self._share()
             await self.members.drop_consumers(connection)
             if self.recovery.rewrites != self._told_rewrites:
                 await self._tell_rewritten()
@@ -359,10 +360,14 @@ class ActiveFederation:
 
     async def _introduce(self, connection: Connection) -> None:
         """Give the bus the accounts where it has none: a new federation's, or a lost resolver's."""
-        if not await admin.held_account(connection, self._keyring.account):
-            await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
+        new = not await admin.held_account(connection, self._keyring.account)
+        if new:
+            await self._push_own()
         if not await admin.held_account(connection, self._keyring.members_account):
             await self.members.revocations.push()
+            new = True
+        if new:
+            await self._push_own()  # each account needs the other; the first push found only half
         await connection.closed.wait()
 
     async def _share(self) -> None:
@@ -372,10 +377,13 @@ class ActiveFederation:
         notice by silence.
         """
         await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
-        account, ours = self._keyring.account, self._keyring.account_jwt(now=self._push_time())
-        held = await admin.held_account(self.system.current(), account)
-        if not jwt.same_claims(held, ours):
-            await self._push(account, ours)
+        held = await admin.held_account(self.system.current(), self._keyring.account)
+        if not jwt.same_claims(held, self._keyring.account_jwt(now=0)):
+            await self._push_own()
+
+    async def _push_own(self) -> None:
+        """Push the federation's account."""
+        await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
 
     async def _revoke(self, revocations: dict[str, int]) -> None:
         """Push the members' account with these revocations."""
