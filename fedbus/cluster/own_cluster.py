@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import admission_api, inventory_api
+from fedbus.cluster import admission_api, assess_api, inventory_api
 from fedbus.cluster.admission import Admission
 from fedbus.cluster.admission_api import Listening
 from fedbus.cluster.coverage import Coverage
@@ -92,6 +92,7 @@ class OwnCluster:
         """Return the REST routes."""
         return [
             *admission_api.routes(self.admission, self._database, self._listening),
+            *assess_api.routes(self.admission),
             *inventory_api.routes(self),
         ]
 

@@ -36,7 +36,11 @@ class Answering:
     """The methods that the master may call on this cluster."""
 
     def __init__(
-        self, methods: Mapping[str, Method], verifier: Verifier, questions: Questions, now: Callable[[], float]
+        self,
+        methods: Mapping[str, Method],
+        verifier: Verifier,
+        questions: Questions,
+        now: Callable[[], float],
     ) -> None:
         """Take the methods by name, and what tells the time by the master's clock (Unix seconds)."""
         self._methods, self._verifier, self._questions, self._now = methods, verifier, questions, now

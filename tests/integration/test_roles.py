@@ -483,7 +483,9 @@ async def test_a_reply_reaches_its_inbox_and_no_other_cluster_hears_it(bus: Bus)
     assert other.deliveries == []
 
 
-async def test_a_worker_answers_what_the_master_asks_it_once_and_nobody_else_hears_or_answers(bus: Bus) -> None:
+async def test_a_worker_answers_what_the_master_asks_it_once_and_nobody_else_hears_or_answers(
+    bus: Bus,
+) -> None:
     async with (
         bus.connect("worker", OWN) as worker,
         bus.connect("worker", OTHER) as other,
