@@ -8,6 +8,7 @@ import typer
 from fedbus import __version__
 from fedbus.cli import (
     admission,
+    assess,
     bus,
     changes,
     cluster,
@@ -77,6 +78,7 @@ exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(admission.app, name="admission")
+session.command(app, epilog=assess.EXIT_CODES)(assess.assess)
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
 app.add_typer(profile.app, name="profile")

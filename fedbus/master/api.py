@@ -7,7 +7,8 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import local_api, policy_api
+from fedbus.cluster import assess_api, local_api, policy_api
+from fedbus.cluster.assess_api import ManifestsBody
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
@@ -22,6 +23,7 @@ from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
+from fedbus.model.assessment import FederationAssessment
 from fedbus.model.federation import RestInfo, Summary
 from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
@@ -34,9 +36,15 @@ from fedbus.web.openapi import Parameter, described
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_HISTORY = 1000
+MAX_CLUSTERS = 1000
 
 
 _DURATION = Parameter("token_duration", {"type": "integer", "minimum": 1}, "Minutes until it expires")
+_CLUSTERS = Parameter(
+    "cluster",
+    {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CLUSTERS},
+    "A cluster by name or id, may be repeated; without it every member and the master's own",
+)
 _OF_ONE = (
     Parameter("kind", {"type": "string"}, "The kind of one object"),
     Parameter("name", {"type": "string"}, "Its name; neither for the changes of all"),
@@ -159,6 +167,7 @@ class Handlers:
             web.post("/v1/fed/rollout/{id}/abort", self.abort_rollout),
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
+            web.post("/v1/fed/assess/admission/rule", self.assess),
             web.post("/v1/admission/rule/promote", self.promote_rules("admission_rule")),
             web.post("/v1/policy/rules/promote", self.promote_rules("network_rule")),
             web.get("/v1/fed/history", self.history),
@@ -388,6 +397,23 @@ class Handlers:
         if request.query.get("dry_run") == "true":
             return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
         return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
+
+    @described(
+        body=ManifestsBody,
+        body_media=assess_api.MEDIA,
+        answer=FederationAssessment,
+        query=(_CLUSTERS,),
+        tag="admission",
+    )
+    async def assess(self, request: web.Request) -> web.Response:
+        """Say where manifests would be denied: each cluster's own assessment, rule by rule."""
+        manifests, rejected = await assess_api.read(request)
+        names = request.query.getall("cluster", [])
+        if len(names) > MAX_CLUSTERS:
+            raise InvalidInput(f"cluster can be given {MAX_CLUSTERS} times")
+        found = await self._fed.assessing.assess(names, manifests)
+        together = sorted([*rejected, *found.rejected], key=lambda one: one.index)
+        return respond.json(msgspec.structs.replace(found, rejected=together))
 
     def promote_rules(self, kind: str) -> Handler:
         """Return what copies rules of this cluster's own into the federation."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -17,6 +17,8 @@ from fedbus.runtime import Clock
 AT_ONCE = 32
 """Clusters that are asked at the same time: their answers may be large."""
 ANSWER_SECONDS = 30.0
+AWAY_SECONDS = 2.0
+"""Seconds for a cluster that has not been heard of for long."""
 
 Answered = msgspec.Raw | FedbusError
 """The JSON of a result, or why there is none."""
@@ -51,10 +53,7 @@ class Calls:
                 method=method,
                 params=msgspec.Raw(params),
             )
-            payload = codec.encode(request)
-            body, encoding = codec.pack(payload)
-            if len(payload) > codec.MAX_PAYLOAD or len(body) > codec.MAX_BODY:
-                raise TooLarge("the request is too large for the bus", remedy="ask for less at a time")
+            body, encoding = _fitting(codec.encode(request))
             signature = base64.b64encode(self._signer.sign(body, Signed.REQUEST)).decode()
             headers = {SIGNATURE: signature} | ({ENCODING: encoding} if encoding else {})
             reply = await self._connection().request(
@@ -62,13 +61,20 @@ class Calls:
             )
             return _result(reply, request.id)
 
-    async def ask_all(self, cluster_ids: Iterable[str], method: str, params: bytes) -> dict[str, Answered]:
-        """Ask many clusters the same; one that does not answer keeps no other from it."""
+    async def ask_all(
+        self, cluster_ids: Iterable[str], method: str, params: bytes, *, away: Collection[str] = ()
+    ) -> dict[str, Answered]:
+        """Ask many clusters the same; one that does not answer keeps no other from it.
+
+        Those that seem to be `away` are not waited for long. Raises TooLarge.
+        """
         answers: dict[str, Answered] = {}
+        _fitting(params)
 
         async def one(cluster_id: str) -> None:
+            timeout = AWAY_SECONDS if cluster_id in away else ANSWER_SECONDS
             try:
-                answers[cluster_id] = await self.ask(cluster_id, method, params)
+                answers[cluster_id] = await self.ask(cluster_id, method, params, timeout=timeout)
             except FedbusError as error:
                 answers[cluster_id] = error
 
@@ -76,6 +82,14 @@ class Calls:
             for cluster_id in cluster_ids:
                 group.create_task(one(cluster_id), name=f"ask {cluster_id}")
         return answers
+
+
+def _fitting(payload: bytes) -> tuple[bytes, str]:
+    """Return a payload packed. Raises TooLarge if the bus does not carry it."""
+    body, encoding = codec.pack(payload)
+    if len(payload) > codec.MAX_PAYLOAD or len(body) > codec.MAX_BODY:
+        raise TooLarge("the request is too large for the bus", remedy="ask for less at a time")
+    return body, encoding
 
 
 def _result(reply: Message, request_id: str) -> msgspec.Raw:
@@ -91,4 +105,4 @@ def _result(reply: Message, request_id: str) -> msgspec.Raw:
     if answer.refused is not None:
         refused = answer.refused
         raise Refused(refused.message, code=refused.code, remedy=refused.remedy)
-    return answer.result or msgspec.Raw(b"{}")
+    return answer.result

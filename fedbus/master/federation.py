@@ -19,7 +19,9 @@ from fedbus.core.writes import Committed
 from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
+from fedbus.master.assessing import Assessing
 from fedbus.master.audit import Audit
+from fedbus.master.calls import Calls
 from fedbus.master.changes import record
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
@@ -146,6 +148,11 @@ class ActiveFederation:
         )
         self.rollouts = Rollouts(
             self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
+        )
+        self.assessing = Assessing(
+            Calls(self._keyring.signer, federation_id, self.session.current, self._clock),
+            self.fleet,
+            self._own.admission,
         )
         self.tokens = Tokens(self.ledger, self._keyring, self.federation)
         self.policies = Policies(self.ledger)

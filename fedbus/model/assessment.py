@@ -62,7 +62,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     so that nothing is denied now; the results are what the rules would do if it were on.
     """
 
-    props_unavailable: list[str] = ["user", "userGroups"]
+    props_unavailable: tuple[str, ...] = ("user", "userGroups")
     global_mode: Mode
     enable: bool
     results: list[Assessed]

@@ -25,9 +25,9 @@ class RpcRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class RpcAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RpcAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to the question of that id: a result, or why there is none."""
 
     id: str
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw(b"{}")
     refused: Refusal | None = None

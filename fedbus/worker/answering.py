@@ -110,6 +110,8 @@ class Answering:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await method(bytes(request.params))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(f"the parameters do not decode: {error}", code="PARAMS_INVALID") from error
         except TimeoutError as error:
             raise Refused(f"not done within {ANSWER_SECONDS:.0f} s", code="TIMEOUT") from error
         finally:

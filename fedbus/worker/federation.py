@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -12,6 +12,7 @@ import structlog
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
 from fedbus.core import connectivity
+from fedbus.core.requests import Questions
 from fedbus.errors import FedbusError, Refused
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
@@ -32,6 +33,7 @@ from fedbus.runtime import Clock, first, rfc3339
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
 from fedbus.worker import dialogue
+from fedbus.worker.answering import Answering, Method
 from fedbus.worker.folding import Folded, Folder
 from fedbus.worker.follower import Follower
 from fedbus.worker.membership import Membership, MembershipFiles
@@ -78,11 +80,13 @@ class ActiveMembership:
         on_ended: Callable[[Dismissal], Awaitable[None]],
         on_policy: Callable[[], None] = lambda: None,
         describe: Callable[[], ClusterReport] = ClusterReport,
+        methods: Mapping[str, Method] = {},
         late: Sequence[Event] = (),
     ) -> None:
         """Take who is told that policy changed in the store, and who describes this cluster in reports.
 
-        `late` are the instructions that were parked until this build could read them.
+        `methods` are what the master may ask, `late` the instructions that were parked until this build
+        could read them.
         """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
@@ -107,6 +111,12 @@ class ActiveMembership:
         self.skew: float | None = None
         """Seconds this clock is ahead of the master's, by the last checkpoint and what it took to come."""
         self._late = list(late)
+        self._answering = Answering(
+            methods,
+            self._verifier,
+            Questions(membership.federation_id, membership.cluster_id),
+            lambda: clock.now() - (self.skew or 0.0),
+        )
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
 
@@ -160,6 +170,9 @@ class ActiveMembership:
                 for follower in self._followers.values():
                     group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
                 group.create_task(self.reporter.report(connection), name="report")
+                group.create_task(
+                    self._answering.serve(connection, self.membership.cluster_id), name="answering"
+                )
                 group.create_task(self._renew_in_time(connection), name="renew")
         except asyncio.CancelledError:
             await self._say_goodbye(connection)

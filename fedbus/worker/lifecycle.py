@@ -1,12 +1,14 @@
 """The worker's life: standalone until it joins, until it leaves or is dismissed."""
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from fedbus.cluster import assessment
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
@@ -16,6 +18,7 @@ from fedbus.errors import Conflict, FedbusError, Unavailable
 from fedbus.model import names, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, Dismissal, RestInfo
+from fedbus.model.rpc import ASSESS
 from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -192,6 +195,7 @@ class Worker:
                 on_ended=self._end,
                 on_policy=self.cluster.admission.changed,
                 describe=self.cluster.report,
+                methods={ASSESS: partial(assessment.answer, self.cluster.admission)},
                 late=self._late,
             )
             self._late = []

@@ -620,3 +620,20 @@ async def test_a_pull_that_waits_is_answered_after_others_were_revoked(bus: Bus)
             await master.call(subject)
 
             assert (await worker.delivery()).subject == subject
+
+
+async def test_a_worker_is_asked_after_the_members_account_was_pushed_again(bus: Bus) -> None:
+    endpoint = Endpoint((bus.server.url,), bus.keyring.ca_pem)
+    async with (
+        bus.connect("worker", "c8") as worker,
+        bus.connect("master", "master") as master,
+        connect("system", endpoint, bus.keyring.system) as system,
+    ):
+        worker.subscribe("fed.v1.rpc.c8")
+        await worker.refusals()
+        for number in range(3):
+            revoked = {bus.credentials("worker", f"gone{number}").public_key: int(clock())}
+            await admin.push_account(system, bus.keyring.members_jwt(revoked, now=clock()))
+            master.publish("fed.v1.rpc.c8", b"question", "_INBOX_master.x")
+            await master.refusals()
+            assert (await worker.delivery()).data == b"question"

@@ -68,7 +68,8 @@ def _because(result: RuleResult) -> str:
     kind = "allow" if result.rule_type == "exception" else "deny"
     comment = f' "{result.comment}"' if result.comment else ""
     where = f", container {result.container}, image {result.image}" if result.image else ""
-    return f"{_SCOPES[result.scope]} {kind} rule {result.rule}{comment}{where}: {_criteria(result)}{_scan(result)}"
+    named = f"{_SCOPES[result.scope]} {kind} rule {result.rule}{comment}{where}"
+    return f"{named}: {_criteria(result)}{_scan(result)}"
 
 
 def _criteria(result: RuleResult) -> str:
