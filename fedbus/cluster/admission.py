@@ -110,7 +110,7 @@ class Admission:
             stamp = tuple(source.stamp(tx) for source in self._sources)
             if stamp == held:
                 return None
-            return stamp, _compiled([source.read(tx) for source in self._sources])
+            return stamp, compiled([source.read(tx) for source in self._sources])
 
         built = await self._database.read(build)
         if built is not None:
@@ -187,7 +187,7 @@ class Admission:
             self.recorder.failed()
 
 
-def _compiled(held: Sequence[Rules]) -> Policy:
+def compiled(held: Sequence[Rules]) -> Policy:
     """Compile the policy of all sources; the first one with a state, and the entries of every profile."""
     return Policy(
         _ordered(held, "fed"),

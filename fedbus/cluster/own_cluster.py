@@ -35,7 +35,7 @@ class OwnCluster:
     ) -> None:
         """Take the sources of admission rules, the federation's first."""
         self._settings, self._database, self._clock = settings, database, clock
-        found = scans or NoScans()
+        found = self.scans = scans or NoScans()
         self.inventory = Inventory()
         self.coverage = Coverage(self.inventory, found)
         self.admission = Admission(database, clock, sources, scans=found, roles=self.inventory)

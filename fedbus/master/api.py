@@ -23,7 +23,7 @@ from fedbus.master.lifecycle import Master
 from fedbus.master.policies import Rollback
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
-from fedbus.model.assessment import FederationAssessment
+from fedbus.model.assessment import FederationAssessment, PolicyPreview
 from fedbus.model.federation import RestInfo, Summary
 from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
@@ -168,6 +168,7 @@ class Handlers:
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
             web.post("/v1/fed/assess/admission/rule", self.assess),
+            web.post("/v1/fed/preview", self.preview),
             web.post("/v1/admission/rule/promote", self.promote_rules("admission_rule")),
             web.post("/v1/policy/rules/promote", self.promote_rules("network_rule")),
             web.get("/v1/fed/history", self.history),
@@ -397,6 +398,18 @@ class Handlers:
         if request.query.get("dry_run") == "true":
             return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
         return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
+
+    @described(
+        body=DocumentsBody,
+        body_media=("application/json", "application/yaml"),
+        answer=PolicyPreview,
+        tag="policy",
+    )
+    async def preview(self, request: web.Request) -> web.Response:
+        """Say which workloads that run, cluster by cluster, documents would deny, and deny no more."""
+        found = await respond.documents(request)
+        documents = [(d.index, d.line, d.value) for d in found.documents]
+        return respond.json(await self._fed.previews.preview(documents))
 
     @described(
         body=ManifestsBody,

@@ -28,9 +28,11 @@ from fedbus.master.configuration import Configuration
 from fedbus.master.dialogue import Dialogue
 from fedbus.master.drift import Drift
 from fedbus.master.fleet import Fleet
+from fedbus.master.inventories import Inventories
 from fedbus.master.ledger import ELECTION_SECONDS, PUBLISH_SECONDS, Ledger
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
+from fedbus.master.previews import Previews
 from fedbus.master.recovery import Recovery, known_epoch
 from fedbus.master.rollouts import Rollouts
 from fedbus.master.tokens import Tokens
@@ -53,6 +55,8 @@ SYSTEM_WAIT = 5.0
 CHECK_SECONDS = 6 * 3600.0
 MAX_WAITING = 1000
 """Requests of workers that may wait; more are dropped, and the workers ask again."""
+MAX_INVENTORIES = 50
+"""Inventories that may wait, half a megabyte each."""
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +168,15 @@ class ActiveFederation:
             checkpoint=self.checkpoints.head,
             on_change=self._on_member,
         )
+        self.inventories = Inventories(self._database, self._clock)
+        self.previews = Previews(
+            database=self._database,
+            inventories=self.inventories,
+            fleet=self.fleet,
+            federation=self.federation,
+            own=self._own,
+            clock=self._clock,
+        )
         self.dialogue = Dialogue(
             members=self.members,
             database=self._database,
@@ -172,6 +185,7 @@ class ActiveFederation:
             tokens=self.tokens,
             audit=self.audit,
             configuration=self.configuration,
+            inventories=self.inventories,
             epoch=lambda: self.ledger.epoch,
             clock=self._clock,
         )
@@ -229,7 +243,9 @@ class ActiveFederation:
         await self.recovery.inspect()
         self.ledger.drafter.epoch = self.fleet.epoch = await self._database.read(known_epoch)
         await self.configuration.load()
-        await self.fleet.load(await self.members.clusters())
+        clusters = await self.members.clusters()
+        await self.inventories.drop(clusters)
+        await self.fleet.load(clusters)
 
     def _renew_certificate(self) -> bool:
         hosts = certificate_hosts(self.federation.bus.server, self._settings.bus_host)
@@ -263,6 +279,7 @@ class ActiveFederation:
                 connection.subscription(subjects.up("*", "renew"), ups, limit=MAX_WAITING),
                 connection.subscription(subjects.up("*", "leave"), ups, limit=MAX_WAITING),
                 connection.subscription(subjects.up("*", "report"), ups, limit=MAX_WAITING),
+                connection.subscription(subjects.up("*", "inventory"), ups, limit=MAX_INVENTORIES),
             ):
                 await self._serve(connection)
         finally:
@@ -363,6 +380,8 @@ class ActiveFederation:
 
     async def _on_member(self, cluster: Cluster, event: str) -> None:
         self.fleet.member_changed(cluster)
+        if cluster.state != "joined":
+            await self.inventories.drop(await self.members.clusters())
         self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
 
     async def _introduce(self, connection: Connection) -> None:

@@ -170,6 +170,10 @@ class Fleet:
         self._links[cluster_id] = row.link
         return row
 
+    def heard(self, cluster_id: str) -> Heard | None:
+        """Return what a cluster said last."""
+        return self._heard.get(cluster_id)
+
     def states(self) -> list[tuple[SummaryRow, Heard | None, dict[str, list[Head]]]]:
         """Return each cluster's row, its last heartbeat and the heads of its scopes."""
         return [

@@ -82,6 +82,13 @@ MIGRATIONS = (
     CREATE INDEX admission_events_by_key ON admission_events (key, last_at);
     CREATE INDEX admission_events_by_time ON admission_events (last_at);
     """,
+    # On a master: what runs in each member, as it said last.
+    """
+    CREATE TABLE inventories (
+      cluster TEXT PRIMARY KEY, at REAL NOT NULL, digest TEXT NOT NULL, encoding TEXT NOT NULL,
+      body BLOB NOT NULL
+    );
+    """,
 )
 
 

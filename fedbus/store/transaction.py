@@ -14,6 +14,7 @@ from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
 from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
+from fedbus.store.inventories import Inventories
 from fedbus.store.local import LocalObjects
 
 _OBJECTS, _PARKED = "objects", "parked"
@@ -201,6 +202,7 @@ class Transaction:
         self.history = History(connection)
         self.local = LocalObjects(connection)
         self.admission = AdmissionLog(connection)
+        self.inventories = Inventories(connection)
 
     # positions and digests
 

@@ -14,6 +14,7 @@ from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connec
 from fedbus.core import connectivity
 from fedbus.core.requests import Questions
 from fedbus.errors import FedbusError, Refused
+from fedbus.kube.inventory import Inventory
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import (
@@ -36,6 +37,7 @@ from fedbus.worker import dialogue
 from fedbus.worker.answering import Answering, Method
 from fedbus.worker.folding import Folded, Folder
 from fedbus.worker.follower import Follower
+from fedbus.worker.inventory_reports import InventoryReports
 from fedbus.worker.membership import Membership, MembershipFiles
 from fedbus.worker.reporter import Reporter
 
@@ -81,24 +83,32 @@ class ActiveMembership:
         on_policy: Callable[[], None] = lambda: None,
         describe: Callable[[], ClusterReport] = ClusterReport,
         methods: Mapping[str, Method] = {},
+        inventory: Inventory | None = None,
+        inventory_interval: float = 60.0,
         late: Sequence[Event] = (),
     ) -> None:
         """Take who is told that policy changed in the store, and who describes this cluster in reports.
 
-        `methods` are what the master may ask, `late` the instructions that were parked until this build
+        `methods` are what the master may ask, `inventory` is what is reported to it, `late` the instructions that were parked until this build
         could read them.
         """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
         self._on_ended, self._on_policy = on_ended, on_policy
         self._verifier = membership.verifier()
+        self._describe = describe
+        self._inventory = InventoryReports(
+            inventory or Inventory(),
+            inventory_interval,
+            partial(dialogue.send_inventory, cluster_id=membership.cluster_id),
+        )
         self.reporter = Reporter(
             database,
             membership.cluster_id,
             clock,
             membership.heartbeat_interval,
             self._look_after,
-            describe=describe,
+            describe=self._described,
         )
         self.session = Supervisor(
             "worker", self._endpoint_and_credentials, self._session, clock, self._refused
@@ -119,6 +129,9 @@ class ActiveMembership:
         )
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
+
+    def _described(self) -> ClusterReport:
+        return msgspec.structs.replace(self._describe(), inventory_digest=self._inventory.digest)
 
     def _follower(self, scope: str) -> Follower:
         m = self.membership
@@ -173,6 +186,7 @@ class ActiveMembership:
                 group.create_task(
                     self._answering.serve(connection, self.membership.cluster_id), name="answering"
                 )
+                group.create_task(self._inventory.report(connection), name="inventory report")
                 group.create_task(self._renew_in_time(connection), name="renew")
         except asyncio.CancelledError:
             await self._say_goodbye(connection)

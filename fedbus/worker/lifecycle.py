@@ -195,6 +195,8 @@ class Worker:
                 on_ended=self._end,
                 on_policy=self.cluster.admission.changed,
                 describe=self.cluster.report,
+                inventory=self.cluster.inventory,
+                inventory_interval=self.settings.inventory_interval,
                 methods={ASSESS: partial(assessment.answer, self.cluster.admission)},
                 late=self._late,
             )
