@@ -19,6 +19,7 @@ from fedbus.cli import (
     federation,
     inventory,
     policy,
+    previews,
     profile,
     rollout,
     schemas,
@@ -74,6 +75,7 @@ summary.register(app)
 app.add_typer(token.app, name="token")
 app.add_typer(cluster.app, name="cluster")
 changes.register(policy.app)
+previews.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")

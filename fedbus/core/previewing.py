@@ -17,6 +17,7 @@ from fedbus.core.policy_rules.admission import identity
 from fedbus.model.assessment import Affected, ClusterPreview, NamespaceCount, Outcome
 from fedbus.model.decision import Decision, RuleResult
 from fedbus.model.policy.admission import AdmissionRule, AdmissionState
+from fedbus.model.policy.vulnerability import VulnerabilityEntry
 from fedbus.model.review import Workload
 
 MAX_AFFECTED: Final = 200
@@ -24,7 +25,7 @@ MAX_AFFECTED: Final = 200
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The policy of a cluster before and after; `filter` has the changed rules alone, None: all may matter."""
+    """The policy of a cluster before and after; `filter` has only the changed rules, None: ask all."""
 
     before: Policy
     after: Policy
@@ -38,13 +39,13 @@ def changed(before: Sequence[AdmissionRule], after: Sequence[AdmissionRule]) -> 
     return [held[one] for one in ids for held in (old, new) if one in held]
 
 
-def only(rules: Sequence[AdmissionRule]) -> Policy:
-    """Return a policy that decides, or notes, where one of these rules would have a say."""
+def only(rules: Sequence[AdmissionRule], accepted: Sequence[VulnerabilityEntry] = ()) -> Policy:
+    """Return a policy that decides where one of these rules would have a say, under the same profile."""
     enforced = [
         msgspec.structs.replace(rule, rule_mode="protect") if rule.rule_type == "deny" else rule
         for rule in rules
     ]
-    return Policy(enforced, state=AdmissionState(enable=True, mode="protect"))
+    return Policy(enforced, state=AdmissionState(enable=True, mode="protect"), accepted=accepted)
 
 
 def unseen(rules: Sequence[AdmissionRule]) -> list[str]:
@@ -53,8 +54,8 @@ def unseen(rules: Sequence[AdmissionRule]) -> list[str]:
     if not ids:
         return []
     return [
-        "the values of environment variables do not leave the clusters, so what asks for them does not match: "
-        f"rules {', '.join(map(str, ids))}"
+        "the values of environment variables, which do not leave the clusters: what asks for them does not "
+        f"match (rules {', '.join(map(str, ids))})"
     ]
 
 

@@ -37,8 +37,8 @@ SECONDS: Final = 30.0
 """How long one preview may take; what is not looked at by then is said."""
 
 LOCAL_UNKNOWN: Final = (
-    "its own rules, vulnerability profile and scans: they may deny already what counts as denied from now on, "
-    "or go on denying what counts as no longer denied"
+    "its own rules, vulnerability profile and scans: they may deny already what counts as denied from now "
+    "on, or go on denying what counts as no longer denied"
 )
 STATE_UNKNOWN: Final = "whether its admission control is on, and its mode: taken as protect"
 
@@ -92,7 +92,7 @@ class Previews:
         rules = [rule for one in every for rule in previewing.changed(one.before.rules, one.after.rules)]
         unknown = previewing.unseen(rules)
         if not planned.complete:
-            unknown.append("the change is more than one changeset: what clusters get by selectors is cut off")
+            unknown.append("what some clusters get by selectors: the change is more than one changeset")
         return PolicyPreview(
             rules=sorted({rule.id for rule in rules}),
             clusters=[found[0], *sorted(found[1:], key=lambda one: (one.name, one.id))],
@@ -259,7 +259,10 @@ def _change(
     before, after = policy(policies.before, states[0]), policy(policies.after, states[1])
     same = policies.before.profile == policies.after.profile and before.mode == after.mode
     rules = previewing.changed(policies.before.rules, policies.after.rules)
-    return previewing.Change(before, after, previewing.only(rules) if same else None), states[1]
+    profiles = [one.profile for one in (policies.before, *local) if one.profile is not None]
+    accepted = [entry for profile in profiles for entry in profile.entries]
+    asked_first = previewing.only(rules, accepted) if same else None
+    return previewing.Change(before, after, asked_first), states[1]
 
 
 def _workload(one: ReportedWorkload, roles: Roles | None) -> Workload:

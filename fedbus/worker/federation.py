@@ -89,8 +89,8 @@ class ActiveMembership:
     ) -> None:
         """Take who is told that policy changed in the store, and who describes this cluster in reports.
 
-        `methods` are what the master may ask, `inventory` is what is reported to it, `late` the instructions that were parked until this build
-        could read them.
+        `methods` are what the master may ask, `inventory` is what is reported to it, `late` the
+        instructions that were parked until this build could read them.
         """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
