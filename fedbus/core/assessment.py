@@ -62,7 +62,9 @@ def _flattened(value: object, path: str, depth: int = 0) -> Iterator[tuple[objec
     items = value.get("items") if isinstance(value, Mapping) else None
     if not (isinstance(kind, str) and kind.endswith("List") and isinstance(items, list | tuple)):
         yield value, path
-    elif depth < _MAX_NESTED:
+    elif depth >= _MAX_NESTED:
+        yield None, path  # rejected: a bomb of lists
+    else:
         # What an API lists does not say its kind, what kubectl lists does.
         of = {"kind": kind.removesuffix("List")} if kind != "List" else {}
         for number, item in enumerate(items):
@@ -72,7 +74,7 @@ def _flattened(value: object, path: str, depth: int = 0) -> Iterator[tuple[objec
 
 def _resource(manifest: Manifest, value: object) -> Resource:
     if not isinstance(value, Mapping):
-        raise InvalidInput("this is no Kubernetes object", code="MANIFEST_INVALID")
+        raise InvalidInput("this is no Kubernetes object, or in too many lists", code="MANIFEST_INVALID")
     kind = value.get("kind")
     if not isinstance(kind, str) or not kind:
         raise InvalidInput("kind must be a text that says what this is", code="MANIFEST_INVALID")

@@ -24,7 +24,7 @@ class Questions:
         """
         if (request.federation_id, request.cluster_id) != (self._federation_id, self._cluster_id):
             raise Refused("the request is for another cluster", code="REQUEST_MISADDRESSED")
-        if abs(now - request.at) > VALID_SECONDS:
+        if not abs(now - request.at) <= VALID_SECONDS:  # so put, nothing is newer than no number
             raise Refused(
                 f"the request is {now - request.at:.0f} s old by this cluster's reckoning",
                 code="REQUEST_STALE",

@@ -22,12 +22,12 @@ class RpcRequest(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     at: float
     method: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
+    params: msgspec.Raw
 
 
 class RpcAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to the question of that id: a result, or why there is none."""
+    """The answer to the question of that id: a result, or with `null` for it why there is none."""
 
     id: str
-    result: msgspec.Raw = msgspec.Raw(b"{}")
+    result: msgspec.Raw
     refused: Refusal | None = None

@@ -26,6 +26,7 @@ MAX_WAITING = 100
 AT_ONCE = 4
 """Questions that are worked on at the same time; the next ones are told to come back."""
 ANSWER_SECONDS = 25.0
+_NONE = msgspec.Raw(b"null")
 
 Method = Callable[[bytes], Awaitable[bytes]]
 """Takes the JSON of the parameters and returns the JSON of the result. Raises FedbusError."""
@@ -93,7 +94,7 @@ class Answering:
         except FedbusError as error:
             log.info("request_not_answered", method=request.method, code=error.code)
             refusal = Refusal(code=error.code, message=error.message, remedy=error.remedy)
-            return codec.encode(RpcAnswer(id=request.id, refused=refusal)), codec.PLAIN
+            return codec.encode(RpcAnswer(id=request.id, result=_NONE, refused=refusal)), codec.PLAIN
         return body, encoding
 
     async def _result(self, request: RpcRequest) -> bytes:
