@@ -7,7 +7,7 @@ import msgspec
 
 from fedbus.core.admission import messages
 from fedbus.core.admission.policy import Policy, Reports
-from fedbus.core.workload import CLAIM, POD_PATHS, workload_of
+from fedbus.core.workload import CLAIM, POD_PATHS, is_too_big, workload_of
 from fedbus.errors import InvalidInput, TooLarge
 from fedbus.model.assessment import Assessed, MatchedRule, Reason, Rejected
 from fedbus.model.decision import Decision, RuleResult
@@ -133,7 +133,8 @@ def assessed(
     """Return what a policy says of a workload at a time (Unix seconds), whether or not it is in force."""
     decision = policy.judge(workload, reports, now)
     deciding = _deciding(decision)
-    results = [one for one in policy.assess(workload, reports, now) if one.truth != "unmet"]
+    looked = [] if is_too_big(workload) else policy.assess(workload, reports, now)
+    results = [one for one in looked if one.truth != "unmet"]
     return Assessed(
         index=resource.index,
         kind=resource.kind,

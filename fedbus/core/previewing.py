@@ -31,6 +31,11 @@ class Change(msgspec.Struct, frozen=True):
     after: Policy
     filter: Policy | None = None
 
+    @property
+    def asks_scans(self) -> bool:
+        """Whether anything hangs on what only scans know."""
+        return self.before.asks_scans or self.after.asks_scans
+
 
 def changed(before: Sequence[AdmissionRule], after: Sequence[AdmissionRule]) -> list[AdmissionRule]:
     """Return the rules that are not the same before and after, as they were and as they will be."""
@@ -108,7 +113,9 @@ def outcome(decision: Decision) -> Outcome:
 
 
 def _had_a_say(decision: Decision) -> bool:
-    return any(one.decided_by or one.violations or one.skipped for one in decision.containers)
+    # Denied without a rule is what is too big to look at.
+    containers = decision.containers
+    return not decision.allowed or any(one.decided_by or one.violations or one.skipped for one in containers)
 
 
 def _counted(held: NamespaceCount, was: Outcome, becomes: Outcome) -> NamespaceCount:

@@ -36,6 +36,9 @@ from fedbus.store.transaction import Transaction
 SECONDS: Final = 30.0
 """How long one preview may take; what is not looked at by then is said."""
 
+REMEMBERED: Final = 256
+"""Images whose scans are remembered during one preview: a scan may have a megabyte."""
+
 LOCAL_UNKNOWN: Final = (
     "its own rules, vulnerability profile and scans: they may deny already what counts as denied from now "
     "on, or go on denying what counts as no longer denied"
@@ -155,8 +158,8 @@ class Previews:
             except FedbusError:
                 unreadable += 1
                 continue
-            scans = await images.of(workload)
-            missing = {image for image, reports in scans.items() if not reports}
+            scans = await images.reports(workload) if change.asks_scans else {}
+            missing = await images.missing(workload)
             unscanned += bool(missing)
             without |= missing
             tally.add(workload, scans, now)
@@ -178,19 +181,34 @@ class Previews:
 
 
 class _Images:
-    """The scans of images, each looked up once."""
+    """The scans of images; what clusters have in common is not looked up for each."""
 
     def __init__(self, scans: ScanLookup) -> None:
         self._scans = scans
-        self._known: dict[str, Sequence[Report]] = {}
+        self._known: dict[str, bool] = {}
+        self._reports: dict[str, Sequence[Report]] = {}
 
-    async def of(self, workload: Workload) -> dict[str, Sequence[Report]]:
-        """Return the scans of a workload's images. Raises Unavailable."""
+    async def missing(self, workload: Workload) -> set[str]:
+        """Return the images of a workload that no scan is held of. Raises Unavailable."""
         for container in workload.containers:
             image = container.image
             if image.text not in self._known:
-                self._known[image.text] = await self._scans.reports(image)
-        return {one.image.text: self._known[one.image.text] for one in workload.containers}
+                self._known[image.text] = await self._scans.known(image)
+        return {one.image.text for one in workload.containers if not self._known[one.image.text]}
+
+    async def reports(self, workload: Workload) -> dict[str, Sequence[Report]]:
+        """Return the scans of a workload's images. Raises Unavailable."""
+        found: dict[str, Sequence[Report]] = {}
+        for container in workload.containers:
+            image = container.image
+            held = self._reports.get(image.text)
+            if held is None:
+                held = await self._scans.reports(image)
+                if len(self._reports) >= REMEMBERED:
+                    self._reports.clear()
+                self._reports[image.text] = held
+            found[image.text] = held
+        return found
 
 
 class _After:

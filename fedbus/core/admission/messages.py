@@ -61,7 +61,7 @@ def _skipped(rules: Sequence[RuleName]) -> str:
 
 def reason(result: RuleResult) -> str:
     """Return what the criteria of a rule ask, what they saw, and the scan: without the rule's name."""
-    return _cut(_criteria(result) + _scan(result), MESSAGE_LENGTH)
+    return cut(_criteria(result) + _scan(result), MESSAGE_LENGTH)
 
 
 def _because(result: RuleResult) -> str:
