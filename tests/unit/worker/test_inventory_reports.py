@@ -89,27 +89,38 @@ async def test_a_report_that_was_not_taken_is_sent_again_and_not_said_to_hold() 
 
 
 async def test_a_change_waits_until_the_time_between_two_reports_is_over() -> None:
-    inventory, master = Inventory(), Master()
-    reports, connection = InventoryReports(inventory, 3600.0, master.take), Connection("test")
+    inventory, patient, eager = Inventory(), Master(), Master()
+    connection = Connection("test")
     runs(inventory, "a")
     async with asyncio.TaskGroup() as group:
-        group.create_task(reports.report(connection))
+        group.create_task(InventoryReports(inventory, 3600.0, patient.take).report(connection))
+        group.create_task(InventoryReports(inventory, 0.01, eager.take).report(connection))
 
-        async def taken() -> bool:
-            return bool(reports.digest)
+        async def both() -> bool:
+            return patient.taken == eager.taken == [1]
 
-        await eventually(taken)
+        await eventually(both)
         runs(inventory, "a", "b")
-        await asyncio.sleep(0.1)
+
+        async def told() -> bool:
+            return eager.taken == [1, 2]
+
+        await eventually(told)
         connection.closed.set()
-    assert master.taken == [1]
+    assert patient.taken == [1]
 
 
 async def test_where_nothing_is_known_nothing_is_reported() -> None:
-    master, connection = Master(), Connection("test")
-    reports = InventoryReports(Inventory(), 0.01, master.take)
+    empty, known, inventory = Master(), Master(), Inventory()
+    connection = Connection("test")
+    runs(inventory, "a")
     async with asyncio.TaskGroup() as group:
-        group.create_task(reports.report(connection))
-        await asyncio.sleep(0.05)
+        group.create_task(InventoryReports(Inventory(), 0.01, empty.take).report(connection))
+        group.create_task(InventoryReports(inventory, 0.01, known.take).report(connection))
+
+        async def told() -> bool:
+            return known.taken == [1]
+
+        await eventually(told)
         connection.closed.set()
-    assert master.asked == 0
+    assert empty.asked == 0
