@@ -98,10 +98,10 @@ class Follower:
             self._snapshot = set()
             self._last_snapshot = self._clock.monotonic()
             await self._database.write(self._unplace)
+            self._from_nothing = False  # the position says it from here on; a rewind that comes later counts
         else:
             self._snapshot = None
         pending = await reader.attach(None if self._snapshot is not None else state.seq)
-        self._from_nothing = False
         self._caught_up = pending == 0
         self.pending = pending
         log.info(
