@@ -1,4 +1,4 @@
-"""`python -m benchmarks [latency] [apply_rate] [memory] [decision]`: measure, print, write results.
+"""`python -m benchmarks [NAME]...`: measure all or some, print a table, write results/latest.json.
 
 A part of the benchmarks prints only; the file is written by a whole run that went well.
 """
@@ -13,7 +13,20 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import apply_rate, decision, latency, memory, webhook
+from benchmarks import (
+    apply_rate,
+    catch_up,
+    decision,
+    join_storm,
+    latency,
+    memory,
+    ordered,
+    scan_import,
+    scan_lookup,
+    scan_sync,
+    webhook,
+    writes,
+)
 from benchmarks.figures import Figure, save, show
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
@@ -22,7 +35,14 @@ LIMIT_SECONDS = 240.0
 BENCHMARKS = {
     "latency": latency.measure,
     "apply_rate": apply_rate.measure,
+    "writes": writes.measure,
+    "catch_up": catch_up.measure,
+    "join_storm": join_storm.measure,
+    "ordered": ordered.measure,
     "memory": memory.measure,
+    "scan_import": scan_import.measure,
+    "scan_sync": scan_sync.measure,
+    "scan_lookup": scan_lookup.measure,
     "decision": decision.measure,
     "webhook": webhook.measure,
 }

@@ -20,6 +20,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 
 from benchmarks.stopwatch import Stopwatch, end_with_parent, take_stdout
+from fedbus.model import subjects
 from fedbus.pki.ca import client_context
 from fedbus.pki.keyring import Keyring
 from fedbus.runtime import Clock, stop_on_signals
@@ -28,6 +29,8 @@ STREAM = "FLOOR"
 SUBJECT = "floor.object"
 ACCESS = "BARE_ACCESS"
 FETCH_SECONDS = 60.0
+BEGAN = -1
+"""The key of the mark that a process makes before it connects."""
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -71,12 +74,34 @@ def consumer(deliver: DeliverPolicy) -> ConsumerConfig:
 
 async def make_stream(js: JetStreamContext) -> None:
     """Make the stream FLOOR, set up like POLICY."""
-    await js.add_stream(StreamConfig(name=STREAM, subjects=[SUBJECT], max_msgs_per_subject=64))
+    await js.add_stream(
+        StreamConfig(name=STREAM, subjects=[SUBJECT], max_msgs_per_subject=64, allow_atomic=True)
+    )
 
 
 def disguised(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers of exactly the same size, none of which means anything to the server."""
     return {name.replace("Nats-", "Bare-"): value for name, value in headers.items()}
+
+
+async def newest(client: Client, kind: str, name: str) -> tuple[dict[str, str], bytes]:
+    """Return headers, disguised, and body of the newest event of an object."""
+    subject = subjects.event(subjects.SCOPE_ALL, subjects.POLICY, kind, name)
+    model = await client.jetstream().get_last_msg("POLICY", subject)
+    return disguised(model.headers or {}), model.data or b""
+
+
+async def publish_batch(
+    client: Client, headers: Mapping[str, str], body: bytes, count: int, batch: str
+) -> None:
+    """Publish the same message `count` times as one atomic batch (ADR-50): all is stored, or nothing."""
+    for number in range(1, count + 1):
+        own = {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+        if number < count:
+            await client.publish(SUBJECT, body, headers=own)
+    answer = await client.request(SUBJECT, body, headers={**own, "Nats-Batch-Commit": "1"}, timeout=30)
+    if b'"error"' in answer.data:
+        raise RuntimeError(f"the batch was refused: {answer.data.decode()}")
 
 
 async def drain(js: JetStreamContext, stream: str, subject: str, count: int) -> float:
@@ -104,6 +129,7 @@ async def _main(access: Access, count: int, stopwatch: Stopwatch) -> None:
 
 
 async def _consume(access: Access, who: str, stopwatch: Stopwatch) -> None:
+    stopwatch.reached(who, BEGAN)
     client = await access.connect()
     config = consumer(DeliverPolicy.NEW)
     subscription = await client.jetstream().pull_subscribe(

@@ -1,5 +1,7 @@
 """A review's way to a worker's webhook and back: a kept TLS connection, 500 federated and 500 local rules.
 
+The worker holds scans of 100,000 images (`FEDBUS_BENCH_IMAGES` for fewer); every review is about another.
+
 Floor: the same server with the same certificate, in a process of its own, whose handler allows everything at
 once. Both are asked in turns.
 
@@ -8,6 +10,7 @@ As a child process, `python -m benchmarks.webhook DIR`: the floor; it writes whe
 
 import asyncio
 import os
+import random
 import ssl
 import sys
 import time
@@ -21,13 +24,21 @@ import uvloop
 from benchmarks.decision import RULES, criteria
 from benchmarks.figures import MS, Figure, figure, percentile
 from benchmarks.stopwatch import end_with_parent, take_stdout
+from fedbus.cluster.local_results import LocalResults
 from fedbus.kube.review import Answer, Review
 from fedbus.kube.webhook import Failure, Webhook, WebhookServer
+from fedbus.model.scan import Report
 from fedbus.runtime import Clock, stop_on_signals
+from fedbus.store.database import Database
 from fedbus.web.tls import RestTls
+from tests.support import scans
 from tests.support.api_server import SERVICE, review
 from tests.support.daemons import Daemon, apply, eventually, joined, promoted, synced
 
+IMAGES = int(os.environ.get("FEDBUS_BENCH_IMAGES", "100000"))
+AT_ONCE = 500
+KINDS_OF_IMAGES = 200
+"""Different lists of vulnerabilities: to make up one takes longer than to keep it."""
 ROUNDS = 3_000
 WARM_UP = 200
 CHUNK = 100
@@ -71,6 +82,7 @@ class Connection:
 async def measure(directory: Path) -> list[Figure]:
     """Return p50 and p99 of the round trip."""
     where = directory / "webhook"
+    await _scan(where / "worker" / "scans.db")
     async with Daemon("master", where / "master") as master, Daemon("worker", where / "worker") as worker:
         await promoted(master)
         await joined(master, worker, "w")
@@ -96,6 +108,33 @@ async def measure(directory: Path) -> list[Figure]:
     ]  # fmt: skip
 
 
+async def _scan(path: Path) -> None:
+    """Fill a store of scan results, as the worker's own."""
+    models = [scans.report(number) for number in range(KINDS_OF_IMAGES)]
+    async with Database(path, "NORMAL", scans=True) as database:
+        results = LocalResults(database)
+        for begin in range(0, IMAGES, AT_ONCE):
+            reports = [_report(models, n) for n in range(begin, min(IMAGES, begin + AT_ONCE))]
+            await results.put(reports, [scans.image(report) for report in reports])
+
+
+def _report(models: list[Report], number: int) -> Report:
+    named = scans.report(number, vulnerabilities=0)
+    return msgspec.structs.replace(
+        models[number % len(models)],
+        digest=named.digest, repository=f"shop/{named.repository}", tag=named.tag, image_id=named.image_id,
+    )  # fmt: skip
+
+
+def _review(rng: random.Random) -> bytes:
+    """Return a review of a deployment of one of the scanned images."""
+    one = scans.report(rng.randrange(IMAGES), vulnerabilities=0)
+    asked = review()
+    (container,) = asked["request"]["object"]["spec"]["template"]["spec"]["containers"]
+    container["image"] = f"registry.example.com/shop/{one.repository}:{one.tag}"
+    return msgspec.json.encode(asked)
+
+
 async def _publish(master: Daemon, worker: Daemon) -> None:
     rules: list[dict[str, Any]] = [
         {"kind": "admission_rule", "spec": {"rule_type": "deny", "criteria": criteria(number)}}
@@ -118,14 +157,16 @@ async def _publish(master: Daemon, worker: Daemon) -> None:
 
 async def _in_turns(places: list[At]) -> list[list[float]]:
     connections = [await Connection.open(at) for at in places]
-    body = msgspec.json.encode(review())
+    rng = random.Random(1)
     samples: list[list[float]] = [[] for _ in places]
     for _ in range(ROUNDS + WARM_UP):
+        body = _review(rng)
         for connection, times in zip(connections, samples, strict=True):
             began = time.perf_counter()
             answer = await connection.ask(body)
             times.append(time.perf_counter() - began)
-            assert b'"allowed":true' in answer
+            assert b'"allowed":true' in answer, answer
+            assert b"not scanned" not in answer
     for connection in connections:
         connection.close()
     return [times[WARM_UP:] for times in samples]

@@ -1,4 +1,4 @@
-"""A child process with many workers: `python -m benchmarks.workers DIR TOKEN_FILE FIRST COUNT`.
+"""A child process with many workers: `python -m benchmarks.workers DIR TOKEN_FILE FIRST COUNT [AT_ONCE]`.
 
 Each has its own connection, credential and SQLite file, as a worker daemon; what they do not have is a
 REST API each.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.bare import BEGAN
 from benchmarks.stopwatch import Stopwatch, TimedHub, end_with_parent, take_stdout
 from fedbus import log
 from fedbus.model.federation import Dismissal, RestInfo
@@ -23,14 +24,14 @@ from fedbus.worker.federation import ActiveMembership
 from fedbus.worker.membership import Membership, MembershipFiles
 
 AT_ONCE = 4
-"""Joins at a time: a join is not what is measured."""
+"""Joins at a time, where a join is not what is measured."""
 
 
-async def main(directory: Path, token: JoinToken, first: int, count: int, stopwatch: Stopwatch) -> None:
-    stop, joining = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
+async def main(directory: Path, token: JoinToken, numbers: range, at_once: int, stopwatch: Stopwatch) -> None:
+    stop, joining = asyncio.Event(), asyncio.Semaphore(at_once)
     with stop_on_signals(stop):
         async with asyncio.TaskGroup() as group:
-            for number in range(first, first + count):
+            for number in numbers:
                 name = f"w{number}"
                 group.create_task(_worker(directory / name, token, joining, stopwatch, stop), name=name)
 
@@ -39,13 +40,18 @@ async def _worker(
     directory: Path, token: JoinToken, joining: asyncio.Semaphore, stopwatch: Stopwatch, stop: asyncio.Event
 ) -> None:
     clock, files = Clock(), MembershipFiles(directory)
+    stopwatch.reached(directory.name, BEGAN)
     async with joining:
         membership = await _join(directory.name, token, files, clock)
-    async with Database(directory / "store.db", "NORMAL") as database:
+    async with (
+        Database(directory / "store.db", "NORMAL") as database,
+        Database(directory / "scans.db", "NORMAL", scans=True) as scans,
+    ):
         active = ActiveMembership(
             membership=membership,
             files=files,
             database=database,
+            scans=scans,
             clock=clock,
             hub=TimedHub(stopwatch, membership.name),
             on_ended=_ended,
@@ -70,6 +76,8 @@ if __name__ == "__main__":
     out = take_stdout()
     end_with_parent()
     log.set_up("warning")
-    _, where, token_file, number, size = sys.argv
+    _, where, token_file, number, size, *most = sys.argv
     join_token = JoinToken.decode(Path(token_file).read_text())
-    uvloop.run(main(Path(where), join_token, int(number), int(size), Stopwatch(out, int(size))))
+    those = range(int(number), int(number) + int(size))
+    limit = int(most[0]) if most else AT_ONCE
+    uvloop.run(main(Path(where), join_token, those, limit, Stopwatch(out, int(size))))

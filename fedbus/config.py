@@ -80,6 +80,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A file as NeuVector's `fedinitcfg.yaml`: everything else here wins over what it says."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 256
     """Megabytes that should be free where the data directory is; below it `fedbus doctor` says so."""
+    registry_ca: Path | None = None
+    """Certificates (PEM) that registries and a Trivy server are trusted by, beside the system's."""
+    registry_max_images: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """The most tags of one registry that are scanned; a summary says when there are more."""
+    scan_platforms: Annotated[tuple[str, ...], Meta(min_length=1)] = ("linux/amd64",)
+    """Which images of a multi-platform one are scanned; a tag is taken for the first of them."""
+    scan_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Images that are scanned at once, over all registries."""
+    scan_seconds: Seconds = 600.0
+    """Seconds after which the scan of one image is given up."""
+    scan_max_image_mb: Annotated[int, Meta(ge=1)] = 8192
+    """Megabytes of layers, as stored, of the largest image that is scanned."""
+    scan_memory_mb: Annotated[int, Meta(ge=1024)] = 8192
+    """Megabytes of address space that a scanner program may have."""
+    trivy_program: Path | None = None
+    """Trivy; default that of the extra `trivy`, else the one in the PATH."""
+    trivy_server: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
+    """The address of a Trivy server that does the matching; empty for a database of our own."""
+    trivy_token_file: Path | None = None
+    """The token for it."""
+    trivy_cache_dir: Path | None = None
+    """Where the vulnerability database is; default `<data_dir>/trivy`."""
+    trivy_offline: bool = False
+    """Whether Trivy uses the database that is there and asks nobody for another."""
+    trivy_db_repository: str = ""
+    """A private mirror of the vulnerability database, as `host/name:tag`."""
+    trivy_java_db_repository: str = ""
+    """A private mirror of its index of Java archives."""
 
 
 class MasterSettings(Settings, frozen=True, kw_only=True):

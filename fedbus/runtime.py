@@ -53,6 +53,12 @@ def rfc3339(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def cancelled() -> bool:
+    """Tell whether the current task is being cancelled: an error in a group of its own hides that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def serve(services: Mapping[str, Service], stop: asyncio.Event, grace: float = 3.0) -> None:
     """Run services until `stop`: then each has `grace` seconds to end by itself and is cancelled after.
 

@@ -14,7 +14,7 @@ from fedbus import tracing
 from fedbus.bus import topology
 from fedbus.bus.client import parse_headers
 from fedbus.bus.session import Connection, Message
-from fedbus.bus.topology import POLICY
+from fedbus.bus.topology import stream_of
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, TooLarge, Unavailable
 from fedbus.model.events import Event
@@ -102,6 +102,7 @@ async def _attempt(
 ) -> list[int]:
     last = len(events)
     batch = f"{events[0].id}{tag}"  # a batch left half sent keeps its id
+    stream = stream_of(events[0].address.scope)
     repetition = tag.rpartition(".")[0]
     traced = {tracing.HEADER: trace} if trace else {}
     for number, (event, before) in enumerate(zip(events, expected, strict=True), start=1):
@@ -110,7 +111,7 @@ async def _attempt(
             | traced
             | {
                 "Nats-Msg-Id": event.id + repetition,
-                "Nats-Expected-Stream": POLICY,
+                "Nats-Expected-Stream": stream,
                 "Nats-Expected-Last-Subject-Sequence": str(before),
             }
         )
@@ -134,7 +135,7 @@ async def _outcome(connection: Connection, answer: Message, events: Sequence[Eve
     ack = msgspec.json.decode(answer.data, type=_Ack)
     seq = ack.seq
     if ack.error is not None or ack.duplicate:
-        mine = await last_event_id(connection, events[-1].subject)
+        mine = await last_event_id(connection, stream_of(events[-1].address.scope), events[-1].subject)
         if mine is None or mine[0] != events[-1].id:
             _raise(ack)
             raise Unavailable("the bus has a duplicate that is not there", code="BUS_REFUSED")
@@ -153,7 +154,7 @@ def _raise(ack: _Ack) -> None:
     raise Unavailable(f"the bus refused the change: {error.description}", code="BUS_REFUSED")
 
 
-async def last_event_id(connection: Connection, subject: str) -> tuple[str, int] | None:
-    """Return the event id and sequence of the newest message on a subject; None if there is none."""
-    newest = await topology.last(connection, POLICY, subject)
+async def last_event_id(connection: Connection, stream: str, subject: str) -> tuple[str, int] | None:
+    """Return the event id and sequence of the newest message on a stream's subject; None if there is none."""
+    newest = await topology.last(connection, stream, subject)
     return None if newest is None else (parse_headers(newest.headers).get("ce-id", ""), newest.seq)

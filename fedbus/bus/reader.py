@@ -17,8 +17,8 @@ from fedbus.errors import FedbusError, Unavailable
 from fedbus.model import subjects
 
 BATCH = 500
-"""Messages a pull asks for."""
-_MAX_BYTES = 8 * 1024 * 1024
+"""Messages a pull asks for, unless told otherwise."""
+MAX_BYTES = 8 * 1024 * 1024
 _EXPIRES = 30.0
 _HEARTBEAT = 2.0
 _SILENCE = 5.0
@@ -52,7 +52,8 @@ class _Status(msgspec.Struct):
 class Reader:
     """One pull consumer of a stream, pinned to one filter.
 
-    `api` is what JetStream's calls begin with in the account of the connection.
+    `api` is what JetStream's calls begin with in the account of the connection. Two pulls of `batch` messages
+    and `max_bytes` each are under way: whatever else comes over the connection waits behind those.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class Reader:
         filter_subject: str,
         *,
         api: str = subjects.JETSTREAM_API,
+        batch: int = BATCH,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._connection, self._api = connection, f"{api}.CONSUMER"
         self._stream, self._consumer, self._filter = stream, consumer, filter_subject
+        self._batch, self._max_bytes = batch, max_bytes
         self._buffer: list[Message] = []
         self._arrived = asyncio.Event()
         self._wanted = 0
@@ -90,7 +94,7 @@ class Reader:
             "filter_subject": self._filter,
             "ack_policy": "all",
             "ack_wait": 60 * _NANO,
-            "max_ack_pending": 4 * BATCH,
+            "max_ack_pending": 4 * self._batch,
             "inactive_threshold": 300 * _NANO,
             "mem_storage": True,
             "num_replicas": 1,
@@ -149,10 +153,10 @@ class Reader:
         self._arrived.set()
 
     async def _pull(self, inbox: str) -> None:
-        while self._wanted <= BATCH:
+        while self._wanted <= self._batch:
             request = {
-                "batch": BATCH,
-                "max_bytes": _MAX_BYTES,
+                "batch": self._batch,
+                "max_bytes": self._max_bytes,
                 "expires": int(_EXPIRES * _NANO),
                 "idle_heartbeat": int(_HEARTBEAT * _NANO),
             }
@@ -161,7 +165,7 @@ class Reader:
                 msgspec.json.encode(request),
                 reply=inbox,
             )
-            self._wanted += BATCH
+            self._wanted += self._batch
 
     async def _next(self) -> list[Message]:
         """Return what has arrived; may be empty when a request ended without a message."""

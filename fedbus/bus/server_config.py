@@ -60,11 +60,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster | None = None
 
     @property
-    def store_directory(self) -> Path:
-        """Where the streams are."""
-        return self.directory / "jetstream"
-
-    @property
     def jwt_directory(self) -> Path:
         """Where the resolver keeps the account JWTs that were pushed."""
         return self.directory / "jwt"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import nats.aio.msg
 import nats.aio.subscription
 import nats.errors
+import nats.js
 import structlog
 
 from fedbus import metrics
@@ -216,6 +217,10 @@ class Connection:
         finally:
             if self._nc.is_connected:
                 await subscription.unsubscribe()
+
+    def jetstream(self) -> nats.js.JetStreamContext:
+        """Return nats-py's own way to JetStream, for what we do not do ourselves."""
+        return self._nc.jetstream()
 
     def new_inbox(self) -> str:
         """Return a private reply subject."""

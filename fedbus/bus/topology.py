@@ -5,8 +5,10 @@ import msgspec
 from fedbus.bus.session import Connection
 from fedbus.core import connectivity
 from fedbus.errors import ConfigError
+from fedbus.model import subjects as names
 
 POLICY = "POLICY"
+SCANS = "SCANS"
 AUDIT = "AUDIT"
 HEARTBEATS = "HB"
 PROBE = "PROBE"
@@ -50,11 +52,31 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
 STREAMS = (
     StreamConfig(
         name=POLICY,
-        subjects=["fed.v1.ev.>"],
+        subjects=[names.scope_filter(scope) for scope in names.POLICY_SCOPES],
         max_msgs_per_subject=64,
         allow_atomic=True,
         deny_delete=True,
         deny_purge=True,
+    ),
+    # Only the newest of each object: apart from policy, in its file system too.
+    StreamConfig(
+        name=SCANS,
+        subjects=[names.scope_filter(scope) for scope in names.SCAN_SCOPES],
+        max_msgs_per_subject=1,
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+    ),
+    # What is too large for a message of those: an object store for each scope, since whoever may read one
+    # object of a bucket may read them all.
+    *(
+        StreamConfig(
+            name=f"OBJ_{scope}",
+            subjects=[f"$O.{scope}.C.>", f"$O.{scope}.M.>"],
+            max_consumers=100,
+            allow_rollup_hdrs=True,
+        )
+        for scope in names.SCAN_SCOPES
     ),
     StreamConfig(name=AUDIT, subjects=["fed.v1.audit.>"], deny_delete=True, deny_purge=True),
     StreamConfig(
@@ -69,6 +91,11 @@ STREAMS = (
     # One message in the same file system as the others: a full disk shows here first.
     StreamConfig(name=PROBE, subjects=[PROBE_SUBJECT], max_msgs=1, max_msg_size=1024, max_consumers=1),
 )
+
+
+def stream_of(scope: str) -> str:
+    """Return the stream that has the events of a scope."""
+    return SCANS if scope in names.SCAN_SCOPES else POLICY
 
 
 class _Failure(msgspec.Struct):

@@ -74,6 +74,7 @@ def _previews(changes: object) -> None:
     for change in changes if isinstance(changes, list) else []:
         say(f"{change['op']} {change['kind']} {change['name']}")
         _differences(change.get("diff"))
+    policy.say_reach(changes if isinstance(changes, list) else [])
 
 
 def _revisions(revisions: object) -> None:
@@ -85,6 +86,7 @@ def _revisions(revisions: object) -> None:
         ("CHANGE", lambda one: one.get("op")),
         ("AT", lambda one: one.get("at")),
         ("BY", lambda one: one.get("actor")),
+        ("FROM", lambda one: one.get("from")),
         ("COMMENT", lambda one: one.get("comment")),
         ("FIELDS", _fields),
         ("CHANGESET", lambda one: one.get("changeset")),

@@ -86,7 +86,12 @@ async def sync(
     failed = {key for key, code in results.items() if code} if isinstance(results, dict) else set()
     session.emit(done, lambda: say(f"{len(ids) - len(failed)} of {len(ids)} clusters were told"))
     if failed:
-        raise CliError(f"Not told: {', '.join(sorted(failed))}")
+        raise CliError(f"Not told: {', '.join(sorted(_reasons(failed, done.get('errors'))))}")
+
+
+def _reasons(failed: set[str], errors: object) -> list[str]:
+    found = errors if isinstance(errors, dict) else {}
+    return [f"{one} ({found[one]['message']})" if one in found else one for one in failed]
 
 
 async def _id_of(session: Session, name: str) -> str:

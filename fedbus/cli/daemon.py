@@ -1,8 +1,10 @@
-"""`fedbus master` and `fedbus worker`: settings, and over to the daemon."""
+"""`fedbus master` and `fedbus worker`: settings, and over to the daemon.
+
+The options stand in the signatures, under the names that the settings have.
+"""
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,8 +22,12 @@ LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or erro
 Heartbeat = Annotated[float | None, typer.Option(help="Seconds between heartbeats.")]
 
 
-def _become(kind: Literal["master", "worker"], file: Path | None, flags: Mapping[str, object]) -> None:
+def _become(kind: Literal["master", "worker"], ctx: typer.Context) -> None:
     """Check the settings, and replace this process by the daemon: it needs no command line's memory."""
+    flags = dict(ctx.params)
+    named = flags.pop("config_file")
+    file = Path(named) if named is not None else None
+    flags["data_dir"] = flags["data_dir"] or _before_the_command(ctx)
     settings = config.load(kind, file, os.environ, flags)  # faults are named while flags are still flags
     given = {
         f"{config.PREFIX}{name.upper()}": str(value) for name, value in flags.items() if value is not None
@@ -55,19 +61,7 @@ def master(
 
     Every setting can stand in the file or in FEDBUS_<NAME>; flags win.
     """
-    flags = {
-        "data_dir": data_dir or _before_the_command(ctx),
-        "rest_host": rest_host,
-        "rest_port": rest_port,
-        "webhook_port": webhook_port,
-        "bus_host": bus_host,
-        "bus_port": bus_port,
-        "advertised_server": advertised_server,
-        "heartbeat_interval": heartbeat_interval,
-        "log_level": log_level,
-    }
-
-    report(lambda: _become("master", config_file, flags))
+    report(lambda: _become("master", ctx))
 
 
 def worker(
@@ -89,17 +83,4 @@ def worker(
 
     Every setting can stand in the file or in FEDBUS_<NAME>; flags win.
     """
-    flags = {
-        "data_dir": data_dir or _before_the_command(ctx),
-        "rest_host": rest_host,
-        "rest_port": rest_port,
-        "webhook_port": webhook_port,
-        "join_token_file": join_token_file,
-        "join_name": join_name,
-        "join_server": join_server,
-        "join_port": join_port,
-        "heartbeat_interval": heartbeat_interval,
-        "log_level": log_level,
-    }
-
-    report(lambda: _become("worker", config_file, flags))
+    report(lambda: _become("worker", ctx))

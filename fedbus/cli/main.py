@@ -17,13 +17,17 @@ from fedbus.cli import (
     demo,
     doctor,
     federation,
+    images,
     inventory,
     policy,
     previews,
     profile,
+    registry,
     rollout,
     schemas,
     session,
+    settings,
+    submission,
     summary,
     token,
 )
@@ -37,6 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
 )
+scans = typer.Typer(no_args_is_help=True, help="Results of image scans.")
 
 
 def _version(asked: bool) -> None:
@@ -83,6 +88,11 @@ app.add_typer(admission.app, name="admission")
 session.command(app, epilog=assess.EXIT_CODES)(assess.assess)
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
+app.add_typer(settings.app, name="settings")
+images.register(scans)
+submission.register(scans)
+app.add_typer(scans, name="scan")
+app.add_typer(registry.app, name="registry")
 app.add_typer(profile.app, name="profile")
 app.add_typer(configuration.app, name="config")
 app.command("doctor", epilog=doctor.EXIT_CODES)(doctor.doctor)

@@ -286,9 +286,18 @@ def show_changes(done: dict[str, object]) -> None:
         ("CHANGE", lambda change: change.get("op")),
         ("REVISION", lambda change: change.get("revision")),
     ]
-    rows(columns, changes if isinstance(changes, list) else [], empty="Nothing to change")
+    found = changes if isinstance(changes, list) else []
+    rows(columns, found, empty="Nothing to change")
+    say_reach(found)
     if "version" in done:
         say(f"Version {done['version']}, changeset {done.get('changeset')}")
+
+
+def say_reach(changes: list[dict[str, object]]) -> None:
+    """Say which objects are for no cluster: a wrong label is otherwise found out too late."""
+    for change in changes:
+        if change.get("clusters") == 0:
+            say(f"{change['kind']} {change['name']} is for no cluster that is joined now")
 
 
 def _text(name: str) -> str:

@@ -43,7 +43,7 @@ def _documents(kind: str, answer: dict[str, object]) -> list[Document]:
     known = revisions if isinstance(revisions, dict) else {}
     placed = targets if isinstance(targets, dict) else {}
     documents = (
-        [Document(kind=kind, spec=spec) for spec in found or [] if isinstance(spec, dict)]
+        [Document(kind=kind, spec=_own(kind, spec)) for spec in found or [] if isinstance(spec, dict)]
         if isinstance(found, list)
         else []
     )
@@ -51,6 +51,13 @@ def _documents(kind: str, answer: dict[str, object]) -> list[Document]:
         msgspec.structs.replace(one, revision=known.get(name_of(one)), target=placed.get(name_of(one)))
         for one in documents
     ]
+
+
+def _own(kind: str, shown: dict[str, object]) -> dict[str, object]:
+    """Return the object without what it is only shown with, such as where the scan of a registry stands."""
+    of = KINDS[kind].type
+    beside = of.computed - {field.encode_name for field in msgspec.structs.fields(of)}
+    return {key: value for key, value in shown.items() if key not in beside}
 
 
 def name_of(document: Document) -> str:

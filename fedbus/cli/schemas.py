@@ -50,8 +50,9 @@ def documents() -> dict[str, dict[str, Any]]:
         directory, clock = Path(name), Clock()
         auth = Authenticator(directory, clock=clock.monotonic)
         database = Database(directory / "store.db", "NORMAL")
-        master = Master(MasterSettings(data_dir=directory), database, auth, clock)
-        worker = Worker(WorkerSettings(data_dir=directory), database, auth, clock)
+        scans = Database(directory / "scans.db", "NORMAL", scans=True)
+        master = Master(MasterSettings(data_dir=directory), database, scans, auth, clock)
+        worker = Worker(WorkerSettings(data_dir=directory), database, scans, auth, clock)
         return {
             "openapi-master.json": openapi.document(master_api.make_app(master, auth), "fedbus master"),
             "openapi-worker.json": openapi.document(worker_api.make_app(worker, auth), "fedbus worker"),

@@ -5,6 +5,8 @@ Whose policy is written says `scope`, or the names and ids in the request (`poli
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -19,7 +21,7 @@ from fedbus.core.policy_edits import Decision, objects, rules, vulnerabilities
 from fedbus.core.writes import Committed, Condition, Preview, Request
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model import wire
-from fedbus.model.policy import FED, FED_RULE_IDS, KINDS, LOCAL, LOCAL_KINDS, SINGLETON, Policy, Scope
+from fedbus.model.policy import FED, FED_RULE_IDS, KINDS, LOCAL, SINGLETON, Policy, Scope
 from fedbus.web import respond
 from fedbus.web.asking import asked, digest_of
 from fedbus.web.policy_reads import ADMISSION_RULE, ADMISSION_STATE, ENTRY, PATHS, SYSTEM_CONFIG, WEBHOOK
@@ -37,6 +39,8 @@ _DELETED = (
 _UNCHANGED_BY_NAME = ("admission_rule",)
 _RULES = ("network_rule", "admission_rule", "response_rule")
 
+
+_NONE: Mapping[str, str | None] = MappingProxyType({})
 
 Beside = Callable[[Committed], Awaitable[dict[str, object]]]
 
@@ -61,9 +65,23 @@ Writers = Callable[[Scope], PolicyWriter]
 """Who writes a scope; raises where nobody does, at each request."""
 
 
-def routes(writers: Writers) -> list[web.RouteDef]:
+class Apart(Protocol):
+    """What keeps that part of an object which is no policy: the credentials of registries."""
+
+    def split(self, kind: str, config: wire.Raw) -> tuple[wire.Raw, dict[str, str | None]]:
+        """Return a body without what is kept apart, and that."""
+        ...
+
+    def kept(
+        self, name: str, apart: Mapping[str, str | None], *, fresh: bool
+    ) -> AbstractAsyncContextManager[None]:
+        """Keep it while and after what is inside is done, unless that fails; `fresh` is a new object's."""
+        ...
+
+
+def routes(writers: Writers, apart: Apart) -> list[web.RouteDef]:
     """Make the routes."""
-    handlers = PolicyHandlers(writers)
+    handlers = PolicyHandlers(writers, apart)
     made: list[web.RouteDef] = []
     for kind, paths in PATHS.items():
         if kind in _CREATED:
@@ -93,8 +111,8 @@ def routes(writers: Writers) -> list[web.RouteDef]:
 class PolicyHandlers:
     """Each reads a body, has its decision committed, and answers with the changeset."""
 
-    def __init__(self, writers: Writers) -> None:
-        self._writers = writers
+    def __init__(self, writers: Writers, apart: Apart) -> None:
+        self._writers, self._apart = writers, apart
 
     def create(self, kind: str) -> Handler:
         """Return what makes an object of a kind."""
@@ -104,8 +122,11 @@ class PolicyHandlers:
             self._asked(request)
             sent = await respond.body(request, wire.Config)
             writing = self._writing(request, kind, body=sent.config)
-            obj, decision = objects.create(kind, sent.config, writing.scope)
-            return await writing.answer(decision, KINDS[kind].key(obj))
+            config, secrets = self._apart.split(kind, sent.config)
+            obj, decision = objects.create(kind, config, writing.scope)
+            name = KINDS[kind].key(obj)
+            async with self._keeping(request, kind, name, secrets):
+                return await writing.answer(decision, name)
 
         return handle
 
@@ -114,7 +135,7 @@ class PolicyHandlers:
 
         @writes(f"Change a {kind}", kind, body=bodies.changes(kind))
         async def handle(request: web.Request) -> web.Response:
-            name = request.match_info["name"]
+            name, secrets = request.match_info["name"], dict[str, str | None]()
             self._named(request, kind, name)
             if kind == "process_profile":
                 profile = await respond.body(request, wire.ProcessProfileEnvelope)
@@ -125,10 +146,12 @@ class PolicyHandlers:
             else:
                 sent = await respond.body(request, wire.Config)
                 writing = self._writing(request, kind, name, sent.config)
-                decision = objects.change(kind, name, sent.config, scope=writing.scope)
+                config, secrets = self._apart.split(kind, sent.config)
+                decision = objects.change(kind, name, config, scope=writing.scope)
                 if sent.replicate and kind == "network_rule":
                     decision = rules.copy_in_front(name, decision)
-            return await writing.answer(decision, name)
+            async with self._keeping(request, kind, name, secrets):
+                return await writing.answer(decision, name)
 
         return handle
 
@@ -138,7 +161,8 @@ class PolicyHandlers:
         @writes(f"Delete a {kind}", kind)
         async def handle(request: web.Request) -> web.Response:
             name = request.match_info["name"]
-            return await self._writing(request, kind, name).answer(objects.remove(kind, name), name)
+            async with self._keeping(request, kind, name):
+                return await self._writing(request, kind, name).answer(objects.remove(kind, name), name)
 
         return handle
 
@@ -251,6 +275,14 @@ class PolicyHandlers:
         decision = vulnerabilities.remove(name, request.match_info["id"])
         return await self._writing(request, vulnerabilities.KIND).answer(decision, name)
 
+    def _keeping(
+        self, request: web.Request, kind: str, name: str, secrets: Mapping[str, str | None] = _NONE
+    ) -> AbstractAsyncContextManager[None]:
+        """Return what keeps what is no policy of an object, while it is written."""
+        if kind != "registry" or request.query.get("dry_run") == "true":
+            return nullcontext()
+        return self._apart.kept(name, secrets, fresh=request.method == "POST")
+
     def _asked(self, request: web.Request) -> None:
         """Refuse a scope that nobody writes here, before the body is looked at."""
         if (scope := asked_scope(request)) is not None:
@@ -264,9 +296,6 @@ class PolicyHandlers:
         self, request: web.Request, kind: str, name: str = "", body: Mapping[str, object] | None = None
     ) -> "Writing":
         scope = scope_of(request, kind, name, body)
-        if scope is LOCAL and kind not in LOCAL_KINDS:
-            message = f"a {kind} of a cluster's own is not written here"
-            raise InvalidInput(message, (Fault("scope", message),), code="SCOPE_UNSUPPORTED")
         return Writing(request, kind, scope, self._writers(scope))
 
 

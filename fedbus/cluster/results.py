@@ -18,19 +18,27 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(Protocol):
-    """The results of some registries; each call is all or nothing and answered when it is durable."""
+    """The results of some registries; each call is answered when all of it is durable.
+
+    What fits one changeset (1,000 reports and tags, 8 MiB) is all or nothing; more is written in parts, one
+    after the other, so that a call that failed may have done some of it, and done again does the rest.
+    """
 
     async def put(self, reports: Sequence[Report], images: Sequence[ScannedImage]) -> None:
         """Keep reports and tags; an older scan of a digest never replaces a newer one.
 
-        Raises InvalidInput (too large), Unavailable.
+        The older one is passed over, and that is no error. Raises TooLarge, NotFound (REGISTRY_UNKNOWN: a
+        federated registry that there is not), Unavailable.
         """
         ...
 
     async def remove(
         self, registry: str, digests: Collection[str], images: Collection[tuple[str, str]]
     ) -> None:
-        """Drop reports by digest and tags by (repository, tag); what is not there is no error."""
+        """Drop reports by digest and tags by (repository, tag); what is not there is no error.
+
+        Raises Unavailable.
+        """
         ...
 
     async def forget(self, registry: str) -> None:

@@ -1,34 +1,54 @@
 """Stream against store: which of the two durable copies is poorer, and in what (guarantee 1)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from fedbus.model import subjects
-from fedbus.model.events import Event
 
 SETTLE_SECONDS = 10.0
 """How long a bus of several servers must show the same loss before it is believed: one that has just come
 back, or that leads since a moment, may not have read everything it has."""
 
 
-class OnStream(msgspec.Struct, frozen=True):
+class Versioned(Protocol):
+    """What is compared: an event, or where its body is left out, its version."""
+
+    @property
+    def address(self) -> subjects.Address: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def epoch(self) -> int: ...  # noqa: D102
+    @property
+    def revision(self) -> int: ...  # noqa: D102
+    @property
+    def version(self) -> int: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=Versioned)
+
+
+class OnStream(msgspec.Struct, Generic[T], frozen=True):
     """The last message of a subject; `event` is None if the federation did not sign it."""
 
     seq: int
-    event: Event | None
+    event: T | None
 
 
-class Comparison(msgspec.Struct, kw_only=True):
+class Comparison(msgspec.Struct, Generic[T], kw_only=True):
     """What has to be done to make both copies equal."""
 
-    fold: list[tuple[Event, int]] = []
+    fold: list[tuple[T, int]] = []
     """The stream has these and the store has not: a crash between publish and fold, or a lost store."""
-    moved: list[tuple[Event, int]] = []
+    moved: list[tuple[T, int]] = []
     """Both have these; the stream has them at this sequence."""
-    covered: list[tuple[Event, int]] = []
+    covered: list[tuple[T, int]] = []
     """The store has these, on the stream something foreign or old stands above them, at this sequence."""
-    lost: list[Event] = []
+    lost: list[T] = []
     """The store has these and the stream lost them."""
     foreign: dict[str, int] = {}
     """Every subject whose last message is not ours, with its sequence."""
@@ -42,9 +62,9 @@ def loss_is_certain(*, replicas: int, behind: int, seconds: float) -> bool:
     return replicas == 1 or (behind == 0 and seconds >= SETTLE_SECONDS)
 
 
-def compare(held: Iterable[tuple[Event, int]], stream: Mapping[str, OnStream]) -> Comparison:
+def compare(held: Iterable[tuple[T, int]], stream: Mapping[str, OnStream[T]]) -> Comparison[T]:
     """Compare every object's newest version in the store with the last message of its subject."""
-    result = Comparison()
+    result: Comparison[T] = Comparison()
     for subject, found in stream.items():
         if found.event is None:
             result.foreign[subject] = found.seq
@@ -59,7 +79,7 @@ def compare(held: Iterable[tuple[Event, int]], stream: Mapping[str, OnStream]) -
     return result
 
 
-def _compare_one(result: Comparison, event: Event, seq: int, found: OnStream | None) -> None:
+def _compare_one(result: Comparison[T], event: T, seq: int, found: OnStream[T] | None) -> None:
     if event.address.category == subjects.CONTROL:
         return  # an instruction is over once it was read: nobody misses it
     if found is None:

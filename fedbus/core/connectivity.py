@@ -87,6 +87,9 @@ TABLE: Mapping[str, Cause] = {
         " use a token made for its name, and the cluster_uid it joined with",
         refused=True,
     ),
+    "CLUSTER_LIMIT": Cause(
+        Step.TOKEN, "remove a cluster on the master, or raise max_clusters in its settings", refused=True
+    ),
     "NAME_UNRESOLVED": Cause(Step.NAME, "check the name and the resolver, or join with --server ADDRESS"),
     "TCP_REFUSED": Cause(Step.TCP, _START),
     "TCP_TIMEOUT": Cause(Step.TCP, f"{_START}: a firewall may drop what is sent there"),

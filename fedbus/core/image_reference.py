@@ -69,5 +69,5 @@ def hosts(registry: str) -> tuple[str, ...]:
 
 def host_of(url: str) -> str:
     """Return the registry that an address names: its host[:port], `DOCKER_HUB` for all of that one's."""
-    host = _SCHEME.sub("", url.strip(), count=1).partition("/")[0].lower()
+    host = _SCHEME.sub("", url.strip(), count=1).partition("/")[0].rpartition("@")[2].lower()
     return DOCKER_HUB if host in HUB_ALIASES else host

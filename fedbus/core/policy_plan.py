@@ -12,7 +12,7 @@ from fedbus.core import policy_input, policy_rules, rank, references, targets
 from fedbus.core.ids import free
 from fedbus.core.references import Key
 from fedbus.errors import Fault, InvalidInput
-from fedbus.model.policy import FED, KINDS, LOCAL_KINDS, Kind, Policy, Scope
+from fedbus.model.policy import FED, KINDS, Kind, Policy, Scope
 from fedbus.model.targets import ALL, Target
 
 APPLY, DELETE = "apply", "delete"
@@ -159,8 +159,6 @@ def _read_one(index: int, line: int | None, content: dict[str, object], scope: S
 
 
 def _check_local(document: _Document) -> None:
-    if document.kind not in LOCAL_KINDS:
-        raise InvalidInput("", (Fault("kind", f"{document.kind} is not kept as a document in a cluster"),))
     if document.target is not None:
         raise InvalidInput("", (Fault("target", "target is for what the master federates"),))
 

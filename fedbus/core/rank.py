@@ -5,8 +5,6 @@ order. It never ends in `0`: between any two ranks there is another. Appending a
 in the first three digits (more than 100,000 times from the middle without growing), inserting halves.
 """
 
-from collections.abc import Iterable
-
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE = len(ALPHABET)
 _DIGIT = {character: value for value, character in enumerate(ALPHABET)}
@@ -36,11 +34,6 @@ def between(lower: str | None, upper: str | None) -> str:
     if upper is not None:
         return _step(upper, -1) or _midpoint("", upper)
     return _at(_STEPS // 2)
-
-
-def after_last(ranks: Iterable[str]) -> str:
-    """Return a rank behind all of `ranks`."""
-    return between(max(ranks, default=None), None)
 
 
 def spread(lower: str | None, upper: str | None, count: int) -> list[str]:

@@ -6,7 +6,7 @@ own digest at the head (guarantee 7), and a stale row says since when it is stal
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,9 @@ from fedbus.model.federation import (
     ClusterReport,
     Heartbeat,
     Link,
+    ScansHead,
+    ScanSync,
+    ScanTotal,
     ScopeState,
     SummaryRow,
     Sync,
@@ -24,7 +27,14 @@ from fedbus.model.federation import (
     VersionState,
 )
 
+V = TypeVar("V")
 LinkState = Literal["online", "stale", "offline", "never"]
+
+SyncState = Literal["synced", "syncing", "out_of_sync", "unknown"]
+_WORSE: tuple[SyncState, ...] = ("synced", "syncing", "out_of_sync", "unknown")
+_UNKNOWN = (Sync(state="unknown"), ScanSync())
+
+NO_SCANS = ScansHead(epoch=1, state=ScopeState())
 
 STALE_AFTER = 3
 """Heartbeats missed until a link is stale; twice as many until it is offline."""
@@ -96,6 +106,49 @@ def sync_of(held: dict[str, ScopeState], heads: Mapping[str, Sequence[Head]], no
     )
 
 
+def scans_of(held: ScopeState, have: ScanTotal, head: ScansHead | None) -> ScanSync:
+    """Return how far a cluster is with the scan results.
+
+    Only at the head do digests say something: of the versions before it the stream has lost what was
+    written over since, and whoever catches up never holds just that.
+    """
+    if head is None:
+        return ScanSync(have=held.objects, reports=have.reports, bytes=have.bytes)
+    at = head.state
+    equal = (held.version, held.digest) == (at.version, at.digest)
+    return ScanSync(
+        state="synced" if equal else ("out_of_sync" if held.version == at.version else "syncing"),
+        have=held.objects,
+        total=at.objects,
+        reports=have.reports,
+        bytes=have.bytes,
+        total_bytes=head.total.bytes,
+        applied_version=held.version,
+        head_version=at.version,
+    )
+
+
+def _synced(
+    heartbeat: Heartbeat, heads: Mapping[str, Sequence[Head]], head: ScansHead | None, now: float
+) -> tuple[Sync, ScanSync]:
+    """Return what is known of both, policy and scan results: together they are what the worse one is."""
+    held = heartbeat.scopes.get(subjects.SCOPE_SCANS, ScopeState())
+    policy, scans = (
+        sync_of(_policy(heartbeat.scopes), _policy(heads), now),
+        scans_of(held, heartbeat.scans, head),
+    )
+    both = msgspec.structs.replace(
+        policy,
+        state=max(policy.state, scans.state if head else "syncing", key=_WORSE.index),
+        digests_equal=policy.digests_equal and scans.state != "out_of_sync",
+    )
+    return both, scans
+
+
+def _policy(scopes: Mapping[str, V]) -> dict[str, V]:
+    return {scope: value for scope, value in scopes.items() if scope != subjects.SCOPE_SCANS}
+
+
 def lag_events(held: Mapping[str, ScopeState], heads: Mapping[str, Sequence[Head]]) -> int:
     """Return how many events of these scopes a worker has not reported as folded, at least."""
     lag = 0
@@ -148,6 +201,7 @@ def row(
     interval: float,
     since: str,
     mine: Versions,
+    scans_head: ScansHead | None = NO_SCANS,
 ) -> SummaryRow:
     """Return the summary row of one cluster; `since` is when its link state last changed.
 
@@ -157,7 +211,7 @@ def row(
     link = link_state(age, interval, stopping=heard is not None and heard.heartbeat.stopping)
     versions = heard.heartbeat.versions if heard else cluster.versions
     joined = cluster.state == "joined"  # nobody owes us anything after that
-    sync = sync_of(heard.heartbeat.scopes, heads, now) if heard and joined else Sync(state="unknown")
+    sync, scans = _synced(heard.heartbeat, heads, scans_head, now) if heard and joined else _UNKNOWN
     return SummaryRow(
         id=cluster.id,
         name=cluster.name,
@@ -171,6 +225,7 @@ def row(
         last_heartbeat_age_seconds=None if age is None else round(age, 3),
         counts=heard.heartbeat.counts if heard else {},
         own_objects=_own(heard, cluster.id).objects,
+        scans=scans,
         skew_seconds=round(heard.skew, 3) if heard else None,
         quarantined=heard.heartbeat.quarantined if heard else 0,
         parked=heard.heartbeat.parked if heard else 0,

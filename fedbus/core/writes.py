@@ -12,23 +12,31 @@ from fedbus.model.objects import StoredObject
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for a write and why, both kept with it, and how to know the request again.
 
+    `origin` is the address it came from: kept in the master's history and never sent to clusters.
     With an idempotency `key` the same request (`digest`) gets the same answer for a day.
     """
 
     actor: str = ""
+    origin: str = ""
     comment: str = ""
     key: str = ""
     digest: str = ""
 
+    @property
+    def whence(self) -> str:
+        """Who asks and, where that is known, from where."""
+        return f"{self.actor} from {self.origin}" if self.origin else self.actor
 
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one change."""
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one change; `clusters` is how many clusters a targeted object is for now."""
 
     kind: str
     name: str
     op: str
     revision: int
-    document: int | None = None
+    document: int | None
+    clusters: int | None = None
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +48,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Changed]
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What one change would do: the fields that would differ."""
+class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one change would do: the fields that would differ, and how many clusters it would be for."""
 
     kind: str
     name: str
@@ -49,6 +57,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     document: int | None
     diff: list[Difference]
+    clusters: int | None = None
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -1,35 +1,40 @@
 """The master's REST handlers: thin, one use case each."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import assess_api, local_api, policy_api
+from fedbus.cluster import assess_api, local_api, policy_api, registry_api, scan_reads, submission_api
 from fedbus.cluster.assess_api import ManifestsBody
 from fedbus.cluster.local_policies import HeldLocal
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
 from fedbus.cluster.policy_reader import PolicyReaders
+from fedbus.cluster.submission import Submissions
 from fedbus.core import connectivity
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
 from fedbus.errors import Conflict, Fault, FedbusError, InvalidInput
-from fedbus.master import metrics, policies
-from fedbus.master.configuration import Days, Minutes, Seconds
+from fedbus.master import configuration, metrics, policies
+from fedbus.master.configuration import Clusters, Days, Minutes, Seconds
 from fedbus.master.federation import ActiveFederation
-from fedbus.master.lifecycle import Master
+from fedbus.master.lifecycle import Master, Place
 from fedbus.master.policies import Rollback
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
+from fedbus.master.scan_results import CI_PLACES
 from fedbus.model.assessment import FederationAssessment, PolicyPreview
 from fedbus.model.federation import RestInfo, Summary
 from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
-from fedbus.web.asking import IDEMPOTENCY_KEY, actor, asked
+from fedbus.web.asking import IDEMPOTENCY_KEY, actor, asked, digest_of
 from fedbus.web.auth import Authenticator
 from fedbus.web.openapi import Parameter, described
 
@@ -38,6 +43,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_HISTORY = 1000
 MAX_CLUSTERS = 1000
 
+_NO_SETTINGS = (
+    "name",
+    "master_rest_info",
+    "rest_info",
+    "revision",
+    "ping_interval",
+    "poll_interval",
+    "use_proxy",
+)
+_NOT_TOLD = 3
+"""NeuVector's result of a command that could not be given (`req_error`)."""
 
 _DURATION = Parameter("token_duration", {"type": "integer", "minimum": 1}, "Minutes until it expires")
 _CLUSTERS = Parameter(
@@ -59,6 +75,7 @@ class PromoteBody(msgspec.Struct):
     name: str
     master_rest_info: RestInfo = RestInfo()
     rest_info: RestInfo = RestInfo()
+    deploy_repo_scan_data: bool = False
 
 
 class TokenBody(msgspec.Struct):
@@ -71,9 +88,9 @@ class TokenBody(msgspec.Struct):
 
 
 class DeployBody(msgspec.Struct):
-    """NeuVector's deploy request."""
+    """NeuVector's deploy request; without `ids` it is for every cluster."""
 
-    ids: list[str]
+    ids: list[str] | None = None
     force: bool = False
 
 
@@ -109,7 +126,10 @@ class RolloutBody(Staging, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ConfigBody(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What of the federation's settings is to change; null takes a setting back to the daemon's own."""
+    """What of the federation's settings is to change; null takes a setting back to the daemon's own.
+
+    NeuVector's console always sends its intervals and its proxy: nobody polls here, and no master dials out.
+    """
 
     name: str = ""
     master_rest_info: RestInfo = RestInfo()
@@ -119,7 +139,11 @@ class ConfigBody(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     checkpoint_interval: Seconds | UnsetType | None = UNSET
     worker_jwt_days: Days | UnsetType | None = UNSET
     token_minutes: Minutes | UnsetType | None = UNSET
+    max_clusters: Clusters | UnsetType | None = UNSET
     deploy_repo_scan_data: bool | UnsetType | None = UNSET
+    ping_interval: int | UnsetType | None = UNSET
+    poll_interval: int | UnsetType | None = UNSET
+    use_proxy: str | UnsetType | None = UNSET
 
 
 def make_app(master: Master, auth: Authenticator) -> web.Application:
@@ -130,8 +154,13 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(health.routes(checks, lambda: "master"))
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("master", master.settings.data_dir, lambda: metrics.read(master)))
-    app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database)))
-    app.add_routes(policy_api.routes(handlers.writer))
+    beside = registry_api.beside(master.registries, master.scans)
+    app.add_routes(policy_reads.routes(PolicyReaders(MasterPolicy(master.database), master.database), beside))
+    app.add_routes(scan_reads.routes(master.scans, master.clock))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(master.registries)))
+    app.add_routes(registry_api.routes(master.registries, handlers.writer))
+    held = held_in(master.scans, (*CI_PLACES, LOCAL_RESULTS))
+    app.add_routes(submission_api.routes(Submissions(master.pipeline_results, held, master.clock)))
     app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)
@@ -203,6 +232,8 @@ class Handlers:
         """Make this cluster a master; the password is in the answer and nowhere else."""
         body = await respond.body(request, PromoteBody)
         fed, password = await self._master.promote(body.name, body.master_rest_info, body.rest_info)
+        if body.deploy_repo_scan_data:
+            await fed.configuration.change({"deploy_repo_scan_data": True}, asked(request, ""))
         bus = fed.federation.bus
         return respond.json(
             {
@@ -226,19 +257,19 @@ class Handlers:
         """Show the federation's settings: those in force, and those that were set here."""
         return self._config_now()
 
-    @described(body=ConfigBody, headers=("If-Match",), tag="federation")
+    @described(body=ConfigBody, headers=("If-Match", IDEMPOTENCY_KEY), tag="federation")
     async def change_config(self, request: web.Request) -> web.Response:
         """Change settings; `If-Match` or `revision` guards against another admin's change."""
         body = await respond.body(request, ConfigBody)
         changes = msgspec.to_builtins(body)
-        for key in ("name", "master_rest_info", "rest_info", "revision"):
+        for key in _NO_SETTINGS:
             changes.pop(key, None)
-        etag = request.headers.get("If-Match", "").strip('"')
-        revision = int(etag) if etag.isdecimal() and len(etag) < 16 else body.revision
-        if changes:
-            await self._fed.configuration.change(changes, revision, asked(request, ""))
-        if body.name or body.master_rest_info != RestInfo() or body.rest_info != RestInfo():
-            await self._master.readdress(body.name, body.master_rest_info, body.rest_info)
+        guard = partial(
+            configuration.require, revision=body.revision, if_match=request.headers.get("If-Match", "")
+        )
+        place = Place(body.name, body.master_rest_info, body.rest_info)
+        who = asked(request, "", await digest_of(request))
+        await self._master.reconfigure(place, changes, guard, who)
         return self._config_now()
 
     def _config_now(self) -> web.Response:
@@ -249,11 +280,12 @@ class Handlers:
             "checkpoint_interval": now.checkpoint_interval,
             "worker_jwt_days": now.worker_jwt_days,
             "token_minutes": now.token_minutes,
+            "max_clusters": now.max_clusters,
             "deploy_repo_scan_data": now.deploy_repo_scan_data,
             "set": now.set,
             "revision": now.revision,
         }
-        return respond.json(body, headers={"ETag": f'"{now.revision}"'})
+        return respond.json(body, headers={"ETag": configuration.tag(now.revision)})
 
     @described(tag="federation")
     async def member(self, _request: web.Request) -> web.Response:
@@ -279,9 +311,11 @@ class Handlers:
                         "labels": r.labels, "joined_at": r.joined_at, "membership": r.membership,
                         "rest_version": r.version.fedbus, "proxy_required": False,
                     }
-                    for r in rows
+                    for r in sorted(rows, key=lambda row: row.name)
                     if r.role == "joint" and r.membership == "joined"
                 ],
+                "use_proxy": "",
+                "deploy_repo_scan_data": fed.configuration.deploy_repo_scan_data,
             }
             | bootstrap
         )  # fmt: skip
@@ -372,16 +406,29 @@ class Handlers:
 
     @described(body=DeployBody, tag="cluster")
     async def deploy(self, request: web.Request) -> web.Response:
-        """Have clusters compare themselves with the head; 0 means told, anything else not."""
+        """Have clusters compare themselves with the head; 0 means told, anything else not, `errors` why.
+
+        If none could be told, it is the error of the first.
+        """
         body = await respond.body(request, DeployBody)
-        results: dict[str, int] = {}
-        for cluster_id in body.ids:
+        members = self._fed.members
+        ids = (
+            [c.id for c in await members.clusters() if c.state == "joined"] if body.ids is None else body.ids
+        )
+        if body.ids == []:
+            raise InvalidInput("ids names no cluster", remedy="leave ids out to mean every cluster")
+        failed: dict[str, FedbusError] = {}
+        for cluster_id in dict.fromkeys(ids):
             try:
-                await self._fed.members.resync(cluster_id, force=body.force, actor=actor(request))
-                results[cluster_id] = 0
-            except FedbusError:
-                results[cluster_id] = 3
-        return respond.json({"results": results})
+                await members.resync(cluster_id, force=body.force, actor=actor(request))
+            except FedbusError as error:
+                failed[cluster_id] = error
+        if failed and len(failed) == len(set(ids)):
+            raise failed[ids[0]]
+        answer: dict[str, object] = {"results": {one: _NOT_TOLD if one in failed else 0 for one in ids}}
+        if failed:
+            answer["errors"] = {one: {"code": e.code, "message": e.message} for one, e in failed.items()}
+        return respond.json(answer)
 
     @described(
         body=DocumentsBody,

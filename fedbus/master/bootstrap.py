@@ -8,8 +8,9 @@ import asyncio
 import structlog
 
 from fedbus.core import backoff, connectivity
+from fedbus.core.writes import Request
 from fedbus.errors import Conflict, FedbusError, Unavailable
-from fedbus.master.lifecycle import Master
+from fedbus.master.lifecycle import Master, Place
 from fedbus.model.federation import Federation, RestInfo
 from fedbus.pki import files
 from fedbus.runtime import first
@@ -61,7 +62,8 @@ class Bootstrap:
             log.info("promoted", federation=s.promote_name)
         elif differences := _differences(held, s.promote_name, bus, rest):
             try:
-                await self._master.readdress(s.promote_name, bus, rest)
+                place, by = Place(s.promote_name, bus, rest), Request(actor="configuration")
+                await self._master.reconfigure(place, {}, lambda _: None, by)
             except Conflict as error:
                 raise Conflict(
                     f"the configuration changes {', '.join(differences)}: {error.message}",

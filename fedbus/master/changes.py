@@ -1,6 +1,7 @@
 """What a write is made of: the changes asked for, by whom, and what became of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -13,7 +14,8 @@ from fedbus.store.transaction import Transaction
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One object to write; `payload` None deletes it, `revision` is the one the caller expects.
 
-    `shown` is the kind that the answer has it under; empty for what only follows from the rest.
+    `shown` is the kind that the answer has it under; empty for what only follows from the rest. `large`
+    says that the payload only names where the object is.
     `verbatim` is an event of a newer build to write again: its type and body, whatever they mean.
     """
 
@@ -25,6 +27,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
     document: int | None = None
     shown: str | None = None
+    large: bool = False
     verbatim: Event | None = None
 
 
@@ -46,10 +49,14 @@ Plan = Callable[[Transaction], Sequence[Change]]
 
 
 class Derived(msgspec.Struct, frozen=True):
-    """What follows from a changeset; `complete` unless there is more than fitted into it."""
+    """What follows from a changeset; `complete` unless there is more than fitted into it.
+
+    `reach` is how many clusters each targeted object that changes is for, by kind and name.
+    """
 
     changes: Sequence[Change] = ()
     complete: bool = True
+    reach: Mapping[tuple[str, str], int] = MappingProxyType({})
 
 
 Derive = Callable[[Transaction, Sequence[Change]], Derived]

@@ -12,7 +12,7 @@ from fedbus.core import protocol
 from fedbus.errors import Unavailable
 from fedbus.master.configuration import Configuration
 from fedbus.model import codec, subjects
-from fedbus.model.federation import SIGNATURE, Checkpoint, RestInfo
+from fedbus.model.federation import SIGNATURE, Checkpoint, RestInfo, ScansHead
 from fedbus.pki.signing import Signed, Signer
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -38,6 +38,8 @@ class Checkpoints:
         self._database, self._signer, self._federation_id = database, signer, federation_id
         self._servers = servers
         self._clock, self._epoch, self._configuration = clock, epoch, configuration
+        self.scans: ScansHead | None = None
+        """The head of the scan results, None while it is not known."""
         self.due = asyncio.Event()
         """Set it to have the next one sent at once."""
 
@@ -52,9 +54,11 @@ class Checkpoints:
             epoch=self._epoch(),
             time=self._clock.now(),
             scopes={scope: tx.scope(scope) for scope in scopes},
+            scans=self.scans,
             heartbeat_interval=self._configuration.heartbeat_interval,
             versions=protocol.ours(__version__),
             servers=self._servers,
+            checkpoint_interval=self._configuration.checkpoint_interval,
         )
 
     async def broadcast(self, connection: Connection) -> None:

@@ -1,11 +1,13 @@
 """The federation's settings: what an admin sets over REST wins over what the daemon was started with."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from fedbus.config import MAX_JWT_DAYS, MasterSettings
+from fedbus.core import etags
 from fedbus.core.writes import Request
 from fedbus.errors import Conflict
 from fedbus.master import audit as audit_log
@@ -17,10 +19,13 @@ from fedbus.store.transaction import Transaction
 
 KIND = "config"
 _NAME = "self"
+MAX_CLUSTERS = 10_000
+"""The most that may be asked for: what the streams' limits on consumers have room for."""
 
 Seconds = Annotated[float, Meta(ge=1, le=3600)]
 Days = Annotated[float, Meta(gt=0, le=MAX_JWT_DAYS)]
 Minutes = Annotated[int, Meta(ge=1, le=1440)]
+Clusters = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -33,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     checkpoint_interval: Seconds | None = None
     worker_jwt_days: Days | None = None
     token_minutes: Minutes | None = None
+    max_clusters: Clusters | None = None
     deploy_repo_scan_data: bool | None = None
 
 
@@ -43,34 +49,36 @@ class Configuration:
         self._ledger, self._audit, self._daemon = ledger, audit, daemon
         self.set = Settings()
         self.revision = 0
+        self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Take what the store has."""
         self.set, self.revision = await self._ledger.database.read(_held)
 
-    async def change(self, changes: dict[str, object], revision: int | None, request: Request) -> None:
-        """Set some fields; null takes one back to the daemon's own setting.
+    async def change(
+        self,
+        changes: dict[str, object],
+        request: Request,
+        check: Callable[[Transaction], None] = lambda _: None,
+    ) -> None:
+        """Set some fields, if `check` does not raise; null takes one back to the daemon's own setting.
 
-        Raises Conflict if the settings are not at `revision` any more, msgspec.ValidationError for a value
-        out of range, Unavailable.
+        Raises what `check` raises, msgspec.ValidationError for a value out of range, Unavailable.
         """
 
         def plan(tx: Transaction) -> list[Change]:
-            held, current = _held(tx)
-            if revision is not None and revision != current:
-                raise Conflict(
-                    "the settings were changed meanwhile", current_revision=current, code="REVISION_STALE"
-                )
-            wanted = msgspec.convert(msgspec.to_builtins(held) | changes, Settings)
+            check(tx)
+            wanted = msgspec.convert(msgspec.to_builtins(_held(tx)[0]) | changes, Settings)
             return [record(KIND, _NAME, wanted)]
 
         before = self.set
         await self._ledger.commit(plan, request)
         await self.load()
+        self.on_change()
         await self._audit.record(
             audit_log.CONFIGURATION,
             "settings changed",
-            actor=request.actor,
+            actor=request.whence,
             detail=f"{codec.encode(before).decode()} -> {codec.encode(self.set).decode()}",
         )
 
@@ -95,6 +103,11 @@ class Configuration:
         return self.set.token_minutes or 60
 
     @property
+    def max_clusters(self) -> int:
+        """How many clusters may be joined at a time."""
+        return self.set.max_clusters or MAX_CLUSTERS
+
+    @property
     def deploy_repo_scan_data(self) -> bool:
         """Whether results of CI pipelines go to the workers."""
         chosen = self.set.deploy_repo_scan_data
@@ -104,6 +117,19 @@ class Configuration:
     def allow_same_uid_rejoin(self) -> bool:
         """Whether a token made for a member's name and the uid it joined with bring it back under its id."""
         return self._daemon.allow_same_uid_rejoin
+
+
+def require(tx: Transaction, revision: int | None, if_match: str) -> None:
+    """Raise Conflict unless the settings are at a revision, and what the header `If-Match` names."""
+    _, current = _held(tx)
+    etags.require(if_match, tag(current), current)
+    if revision is not None and revision != current:
+        raise Conflict("the settings were changed meanwhile", current_revision=current, code="REVISION_STALE")
+
+
+def tag(revision: int) -> str:
+    """Return the entity tag of the settings."""
+    return f'"{revision}"'
 
 
 def _held(tx: Transaction) -> tuple[Settings, int]:

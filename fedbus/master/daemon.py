@@ -4,17 +4,15 @@ import asyncio
 from functools import partial
 
 import structlog
-import uvloop
 
-from fedbus import __version__, tracing
-from fedbus import log as log_setup
+from fedbus import daemon
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
-from fedbus.errors import ConfigError, only
 from fedbus.master import api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
-from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, Service, serve
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths
@@ -34,10 +32,13 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "FULL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "FULL") as database,
+            Database(settings.data_dir / "scans.db", "FULL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the stream rebuilds it")
-            master = Master(settings, database, auth, clock)
+            master = Master(settings, database, scans, auth, clock)
             await master.cluster.start()
             app = api.make_app(master, auth)
             rest = RestServer(app, settings.rest_host, settings.rest_port, tls.context)
@@ -52,8 +53,10 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
             services: dict[str, Service] = {
                 "federation": master.run,
                 "bootstrap": Bootstrap(master).run,
+                "registries": master.registries.run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
+                "scans file": partial(keep_file, scans),
                 **master.cluster.services(),
             }
             await serve(services, stop, grace=8.0)
@@ -61,19 +64,4 @@ async def serve_master(settings: MasterSettings, stop: asyncio.Event, clock: Clo
 
 def run(settings: MasterSettings) -> None:
     """Run a master until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
-    log_setup.set_up(settings.log_level)
-    give_memory_back()
-
-    end_tracing = tracing.set_up(settings.tracing_endpoint, "master", __version__)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            await serve_master(settings, stop, Clock())
-
-    try:
-        uvloop.run(main())
-    except* OSError as errors:
-        raise ConfigError(f"the master cannot go on: {only(errors)}") from errors
-    finally:
-        end_tracing()
+    daemon.run("master", serve_master, settings)

@@ -57,6 +57,13 @@ _IMPORTED = "_R_."
 _ROLES = {"ours": "master", "theirs": "worker"}
 
 
+class Room(msgspec.Struct, frozen=True):
+    """Whom a join must not take the name of, and how many may be joined."""
+
+    master: str
+    limit: int
+
+
 class Dialogue:
     """The master's side of every conversation with a cluster."""
 
@@ -134,11 +141,11 @@ class Dialogue:
     async def _check_join(self, token_id: str, request: JoinRequest) -> BusReply:
         """Say whether a join would be let in; nothing is used and nothing written."""
         token = await self._tokens.check(token_id)
-        master = self._federation.name
 
         def look(tx: Transaction) -> None:
             if request.name:
-                _check_admission(tx, token, request, master, self._returning(tx, token, request))
+                member = self._returning(tx, token, request)
+                _check_admission(tx, token, request, self._room(), member)
             _check_versions(request)
 
         await self._database.read(look)
@@ -184,12 +191,15 @@ class Dialogue:
 
         def decide(tx: Transaction) -> Cluster:
             member = self._returning(tx, token, request)
-            _check_admission(tx, token, request, self._federation.name, member)
+            _check_admission(tx, token, request, self._room(), member)
             if member is None:
                 return new
             return identity.taken_over(member, request, token, at=stamp, now=now)
 
         return await self._members.admit(decide)
+
+    def _room(self) -> Room:
+        return Room(self._federation.name, self._configuration.max_clusters)
 
     def _returning(self, tx: Transaction, token: Token, request: JoinRequest) -> Cluster | None:
         by_uid = self._configuration.allow_same_uid_rejoin
@@ -304,7 +314,7 @@ def _check_versions(request: JoinRequest) -> None:
 
 
 def _check_admission(
-    tx: Transaction, token: Token, request: JoinRequest, master: str, returning: Cluster | None
+    tx: Transaction, token: Token, request: JoinRequest, room: Room, returning: Cluster | None
 ) -> None:
     names.check_cluster(request.name)
     names.check_labels(request.labels)
@@ -314,8 +324,10 @@ def _check_admission(
             f"the join token is for the cluster {token.cluster_name!r}, not {request.name!r}",
         )
     _check_versions(request)
-    taken = {c.name for c in everyone(tx) if c.state == "joined"} | {master}
-    if returning is None and request.name in taken:
+    taken = {c.name for c in everyone(tx) if c.state == "joined"}
+    if returning is None and len(taken) >= room.limit:
+        raise connectivity.refused("CLUSTER_LIMIT", f"the federation has its {room.limit} clusters already")
+    if returning is None and request.name in taken | {room.master}:
         raise connectivity.refused(
             "CLUSTER_NAME_TAKEN",
             f"another cluster with the name {request.name!r} already exists in the federation",

@@ -4,7 +4,8 @@ Nothing is published and nothing written here.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -21,6 +22,9 @@ from fedbus.pki.verification import source
 from fedbus.runtime import Clock
 from fedbus.store.transaction import Transaction
 
+Reach = Mapping[tuple[str, str], int]
+_NOWHERE: Reach = MappingProxyType({})
+
 
 class Draft(msgspec.Struct, frozen=True):
     """A planned changeset: its events, the sequence expected below each, and the answer to give."""
@@ -29,6 +33,7 @@ class Draft(msgspec.Struct, frozen=True):
     expected: list[int]
     committed: Committed
     complete: bool = True
+    reach: Reach = _NOWHERE
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -57,6 +62,7 @@ class Drafter:
         *,
         epoch: int = 0,
         keep_revisions: bool = False,
+        reach: Reach = _NOWHERE,
     ) -> Draft:
         """Turn changes into signed events; what would change nothing gets none.
 
@@ -70,7 +76,14 @@ class Drafter:
             op, revision = _operation(tx, change, keep_revisions=keep_revisions)
             if kind := change.kind if change.shown is None else change.shown:
                 done.append(
-                    Changed(kind=kind, name=change.name, op=op, revision=revision, document=change.document)
+                    Changed(
+                        kind=kind,
+                        name=change.name,
+                        op=op,
+                        revision=revision,
+                        document=change.document,
+                        clusters=reach.get((kind, change.name)),
+                    )
                 )
             if op != "unchanged":
                 planned.append((change, revision))
@@ -84,7 +97,7 @@ class Drafter:
             version=version if planned else version - 1,
             changes=done,
         )
-        return Draft(drafted, expected, committed)
+        return Draft(drafted, expected, committed, reach=reach)
 
     def _expected(self, tx: Transaction, event: Event) -> int:
         a = event.address
@@ -93,9 +106,13 @@ class Drafter:
     def _events(self, planned: list[tuple[Change, int]], header: "_Header") -> list[Event]:
         if len(planned) > publisher.MAX_EVENTS:
             raise InvalidInput(
-                f"one request changes {len(planned)} objects; the most is {publisher.MAX_EVENTS}",
+                f"one request changes {len(planned)} objects with all that follows; "
+                f"the most is {publisher.MAX_EVENTS}, since all of it takes effect together",
                 code="CHANGESET_TOO_LARGE",
-                remedy="split it",
+                remedy=(
+                    f"send it in parts of at most {publisher.MAX_EVENTS}, "
+                    "each with what its objects refer to, or after it"
+                ),
             )
         # Members of one scope stand side by side, and are counted by scope: a worker sees one scope.
         planned = sorted(planned, key=lambda p: p[0].scope)
@@ -145,8 +162,10 @@ def _content_of(change: Change) -> tuple[str, bytes, str]:
     """Return type, body and encoding of a change's event."""
     if (newer := change.verbatim) is not None:
         return newer.type, newer.body, newer.encoding
-    body, encoding = codec.pack(change.payload) if change.payload is not None else (b"", codec.PLAIN)
-    return events.type_of(change.category, deleted=change.payload is None), body, encoding
+    type_ = events.type_of(change.category, deleted=change.payload is None)
+    if change.payload is None:
+        return type_, b"", codec.PLAIN
+    return type_, *((change.payload, codec.LARGE) if change.large else codec.pack(change.payload))
 
 
 def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tuple[str, int]:
@@ -172,18 +191,20 @@ def _operation(tx: Transaction, change: Change, *, keep_revisions: bool) -> tupl
     return ("updated" if live else "created"), current + 1
 
 
-def preview(tx: Transaction, change: Change) -> Preview:
+def preview(tx: Transaction, change: Change, reach: Reach = _NOWHERE) -> Preview:
     """Return what one change would do. Raises Conflict for a stale revision."""
     op, revision = _operation(tx, change, keep_revisions=False)
     held = tx.object(change.scope, change.kind, change.name)
     before = held.payload if held is not None and not held.deleted else None
+    kind = change.shown or change.kind
     return Preview(
-        kind=change.shown or change.kind,
+        kind=kind,
         name=change.name,
         op=op,
         revision=revision,
         document=change.document,
         diff=difference(_content(change.kind, before), _content(change.kind, change.payload)),
+        clusters=reach.get((kind, change.name)),
     )
 
 

@@ -8,15 +8,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.bus import admin, reach, topology
-from fedbus.bus.reader import Reader
+from fedbus.bus import admin, reach
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
-from fedbus.bus.session import Connection, Endpoint, Message, Supervisor
+from fedbus.bus.session import Connection, Endpoint, Supervisor
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.config import MasterSettings
 from fedbus.core.writes import Committed
-from fedbus.errors import InvalidEvent
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
 from fedbus.master.assessing import Assessing
@@ -27,7 +25,9 @@ from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
 from fedbus.master.dialogue import Dialogue
 from fedbus.master.drift import Drift
+from fedbus.master.federated_scans import FederatedScans
 from fedbus.master.fleet import Fleet
+from fedbus.master.guard import Guard
 from fedbus.master.inventories import Inventories
 from fedbus.master.ledger import ELECTION_SECONDS, PUBLISH_SECONDS, Ledger
 from fedbus.master.members import Members
@@ -45,7 +45,6 @@ from fedbus.pki.keyring import Keyring
 from fedbus.pki.signing import Verifier
 from fedbus.runtime import Clock, first, serve
 from fedbus.store.database import Database
-from fedbus.store.transaction import Transaction
 from fedbus.web.sse import Hub
 
 log = structlog.get_logger(__name__)
@@ -98,6 +97,7 @@ class ActiveFederation:
         promotion: Promotion,
         keyring: Keyring,
         database: Database,
+        scans: Database,
         clock: Clock,
         hub: Hub,
         own: OwnCluster,
@@ -108,6 +108,7 @@ class ActiveFederation:
         self._settings, self._promotion = settings, promotion
         self._keyring, self._database, self._clock, self._hub = keyring, database, clock, hub
         self._own = own
+        self._scans = scans
         self._last_push = 0.0
         self._told_rewrites = 0
         self._scrubbed: int | None = None
@@ -132,6 +133,7 @@ class ActiveFederation:
         self.recovery = Recovery(self.ledger, verifier, federation_id, self._settings.bus_replicas)
         self.ledger.recover = self._recover
         self.audit = Audit(self._database, self.session.current, self._clock)
+        self.guard = Guard(self.ledger, self.recovery, self.audit)
         self.configuration = Configuration(self.ledger, self.audit, self._settings)
         self.checkpoints = Checkpoints(
             database=self._database,
@@ -150,6 +152,21 @@ class ActiveFederation:
             self._on_row,
             own=self._own.report,
         )
+        self.scans = FederatedScans(
+            database=self._scans,
+            policy=self._database,
+            signer=self._keyring.signer,
+            federation_id=federation_id,
+            connection=self.session.current,
+            clock=self._clock,
+            audit=self.audit,
+            configuration=self.configuration,
+            checkpoints=self.checkpoints,
+            fleet=self.fleet,
+            replicas=self._settings.bus_replicas,
+            publish_seconds=self.ledger.publish_seconds,
+        )
+        self.configuration.on_change = self.scans.deployment.stir.set
         self.rollouts = Rollouts(
             self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
         )
@@ -246,6 +263,7 @@ class ActiveFederation:
         clusters = await self.members.clusters()
         await self.inventories.drop(clusters)
         await self.fleet.load(clusters)
+        await self.scans.remember()
 
     def _renew_certificate(self) -> bool:
         hosts = certificate_hosts(self.federation.bus.server, self._settings.bus_host)
@@ -290,11 +308,12 @@ class ActiveFederation:
             group.create_task(self.checkpoints.broadcast(connection), name="checkpoints")
             group.create_task(self.fleet.follow(connection), name="heartbeats")
             group.create_task(self.members.revocations.keep(), name="revocations")
-            group.create_task(self._guard(connection), name="guard")
+            group.create_task(self.guard.run(connection), name="guard")
             group.create_task(self._keep_placed(), name="placements")
             group.create_task(self.rollouts.drive(), name="rollouts")
             group.create_task(self.drift.heal(), name="drift")
             group.create_task(self._scrub(connection), name="scrub")
+            group.create_task(self.scans.serve(connection), name="scans")
             self.ready.set()
 
     async def _scrub(self, connection: Connection) -> None:
@@ -329,42 +348,14 @@ class ActiveFederation:
     async def _publish_record(self) -> None:
         await self.ledger.commit(lambda _: [record(FEDERATION, "self", self.federation)])
 
-    async def _guard(self, connection: Connection) -> None:
-        """Watch the stream for what we did not write, wrote long ago, or gave up: look into it at once.
-
-        A publish whose outcome nobody learned may still get in, long after, from a buffer on the way.
-        """
-        reader = Reader(connection, topology.POLICY, "master-guard", "fed.v1.ev.>")
-        await reader.attach(self.recovery.compared_to)
-
-        async def look(messages: Sequence[Message]) -> None:
-            odd = [m for m in messages if not self._ours(m)]
-            odd += await self._database.read(lambda tx: [m for m in messages if _age(tx, m) < 0])
-            for message in odd:
-                await self.audit.record(
-                    audit_log.SECURITY, "foreign event", actor="unknown", object_=message.subject
-                )
-            if odd:
-                await self.ledger.synchronise()
-            else:
-                # Most are of a write that is about to be folded: that is over when this is asked.
-                await self.ledger.synchronise(lambda tx: any(_age(tx, m) > 0 for m in messages))
-
-        await reader.run(look)
-
-    def _ours(self, message: Message) -> bool:
-        try:
-            self.recovery.ours(message)
-        except InvalidEvent:
-            return False
-        return True
-
     async def _on_committed(self, committed: Committed, events: Sequence[Event]) -> None:
         scopes = {e.address.scope for e in events}
         states = await self._database.read(lambda tx: {s: tx.scope(s).digest for s in scopes})
         self.fleet.committed(committed.version, events, states)
         if subjects.SCOPE_ALL in scopes:
             self._own.admission.changed()
+        if any(e.address.kind.endswith("registry") for e in events):
+            self.scans.deployment.stir.set()
         changes: list[object] = [c for c in committed.changes if c.op != "unchanged"]
         if any(targets.has_history(e.address) for e in events):
             self._hub.publish(
@@ -443,20 +434,3 @@ def certificate_hosts(server: str, bus_host: str) -> list[str]:
     """Return the names and addresses the bus's certificate is for."""
     anywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     return sorted({server, bus_host, "localhost", "127.0.0.1"} - anywhere)
-
-
-def _age(tx: Transaction, message: Message) -> int:
-    """Tell whether an event is newer (1) than what the store has of its object, the same (0), or neither.
-
-    That (-1) is an older one, or the same version with other content.
-    """
-    try:
-        address = subjects.parse(message.subject)
-        stamp = int(message.headers.get("ce-fbepoch", "0")), int(message.headers.get("ce-fbrevision", "0"))
-    except (InvalidEvent, ValueError):
-        return 0
-    held, _ = tx.newest(address.scope, address.kind, address.name)
-    there = (held.epoch, held.revision) if held is not None else (0, 0)
-    if held is not None and stamp == there:
-        return 0 if message.headers.get("ce-fbdigest") == held.digest else -1
-    return (stamp > there) - (stamp < there)

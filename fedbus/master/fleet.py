@@ -24,6 +24,8 @@ from fedbus.model.federation import (
     FederationHead,
     Heartbeat,
     Link,
+    ScansHead,
+    ScanSync,
     Summary,
     SummaryRow,
     Sync,
@@ -34,6 +36,7 @@ from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
+_MASTERS_OWN = (subjects.SCOPE_MASTER, subjects.SCOPE_MASTER_SCANS)
 KEEP_HEADS = 4096
 """Versions of a scope whose digest is kept: a worker further behind is `syncing` without a verdict."""
 COALESCE_SECONDS = 0.1
@@ -60,6 +63,8 @@ class Fleet:
         self._clusters: dict[str, Cluster] = {}
         self._heard: dict[str, Heard] = {}
         self._heads: dict[str, list[Head]] = {subjects.SCOPE_ALL: []}
+        self.scans: ScansHead | None = None
+        """The newest head of the scan results."""
         self._links: dict[str, Link] = {}
         self._changed = asyncio.Event()
         self.epoch = 1
@@ -74,6 +79,12 @@ class Fleet:
         for cluster_id in self._clusters:
             self._publish(cluster_id)
 
+    async def load_scans(self, scans: Database) -> None:
+        """Take the remembered heads of the scan results from their store."""
+        scope = subjects.SCOPE_SCANS
+        self._heads[scope] = await scans.read(lambda tx: _heads(tx, scope))
+        self._changed.set()
+
     def committed(self, version: int, events: Sequence[Event], states: dict[str, str]) -> None:
         """Note new heads: `states` has the digest of each scope that the changeset touched."""
         now = self._clock.now()
@@ -82,7 +93,7 @@ class Fleet:
             count = sum(event.address.scope == scope for event in events)
             heads.append(Head(version, content, now, count))
             del heads[:-KEEP_HEADS]
-        if any(e.address.scope != subjects.SCOPE_MASTER for e in events):
+        if any(e.address.scope not in _MASTERS_OWN for e in events):
             self._changed.set()
 
     def member_changed(self, cluster: Cluster) -> None:
@@ -150,17 +161,17 @@ class Fleet:
         if cluster is None:
             raise NotFound(f"there is no cluster {cluster_id!r}", code="CLUSTER_UNKNOWN")
         heard = self._heard.get(cluster_id)
-        scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster_id))
         known = self._links.get(cluster_id, Link(state="never", since=cluster.joined_at))
         row = summary.row(
             cluster,
             heard,
-            {scope: self._heads.get(scope, []) for scope in scopes},
+            self._heads_of(cluster_id),
             now=self._clock.now(),
             monotonic=self._clock.monotonic(),
             interval=self._configuration.heartbeat_interval,
             since=known.since,
             mine=protocol.ours(__version__),
+            scans_head=self.scans,
         )
         if row.link.state != known.state:
             # Offline counts from the last sign of life, not from when it was noticed.
@@ -174,13 +185,17 @@ class Fleet:
         """Return what a cluster said last."""
         return self._heard.get(cluster_id)
 
+    def _heads_of(self, cluster_id: str) -> dict[str, list[Head]]:
+        scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster_id), subjects.SCOPE_SCANS)
+        return {scope: self._heads.get(scope, []) for scope in scopes}
+
     def states(self) -> list[tuple[SummaryRow, Heard | None, dict[str, list[Head]]]]:
         """Return each cluster's row, its last heartbeat and the heads of its scopes."""
         return [
             (
                 self.row(cluster_id),
                 self._heard.get(cluster_id),
-                {s: self._heads.get(s, []) for s in (subjects.SCOPE_ALL, subjects.own_scope(cluster_id))},
+                self._heads_of(cluster_id),
             )
             for cluster_id in self._clusters
         ]
@@ -222,6 +237,11 @@ class Fleet:
         f = self._federation
         return FederationHead(id=f.id, name=f.name, epoch=self.epoch, head_version=self.head().version)
 
+    def _own_scans(self) -> ScanSync:
+        if (head := self.scans) is None:
+            return ScanSync()
+        return summary.scans_of(head.state, head.total, head)
+
     def _own_row(self) -> SummaryRow:
         head, mine = self.head(), protocol.ours(__version__)
         return SummaryRow(
@@ -234,6 +254,7 @@ class Fleet:
             ),
             version=summary.version_state(mine, mine),
             membership="joined",
+            scans=self._own_scans(),
             status="active",
             last_heartbeat_age_seconds=0.0,
             joined_at=self._federation.created_at,

@@ -7,6 +7,7 @@ stream and the store each hold everything that was ever acknowledged.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -14,12 +15,12 @@ import structlog
 from fedbus import metrics, tracing
 from fedbus.bus import publisher, topology
 from fedbus.bus.session import Connection
-from fedbus.core.payload import understood
+from fedbus.core.payload import check, understood
 from fedbus.core.writes import Committed, Preview, Request
 from fedbus.errors import InvalidInput, Unavailable
 from fedbus.master.changes import BY_MASTER, Change, Derive, Derived, Plan
 from fedbus.master.drafting import Draft, Drafter, preview
-from fedbus.model import codec, targets
+from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
 from fedbus.runtime import Clock
@@ -27,6 +28,8 @@ from fedbus.store.database import Database
 from fedbus.store.transaction import Answer, Transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 PUBLISH_SECONDS = 8.0
 """How long a write waits for the bus to say whether it has it."""
@@ -44,7 +47,7 @@ class _Overtaken(publisher.SequenceMismatch):
 
 
 class Ledger:
-    """Serialises every write of one master."""
+    """Serialises every write of one master to one stream, whose store `database` is."""
 
     def __init__(
         self,
@@ -56,9 +59,10 @@ class Ledger:
         clock: Clock,
         on_committed: Callable[[Committed, Sequence[Event]], Awaitable[None]],
         derive: Derive = lambda _tx, _changes: Derived(),
+        stream: str = topology.POLICY,
         publish_seconds: float = PUBLISH_SECONDS,
     ) -> None:
-        self.database, self.clock = database, clock
+        self.database, self.clock, self.stream = database, clock, stream
         self._derive = derive
         self.publish_seconds = publish_seconds
         """How long a write waits for the bus."""
@@ -69,6 +73,11 @@ class Ledger:
         self._in_step = False
         self.drafter = Drafter(signer, federation_id, clock)
         self.recover: Callable[[], Awaitable[None]]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether stream and store are known to be equal: the store's digests are the federation's."""
+        return self._in_step
 
     @property
     def epoch(self) -> int:
@@ -83,6 +92,11 @@ class Ledger:
         async with self._lock:
             if await self.database.read(needed):
                 await self._recover()
+
+    async def settled(self, work: Callable[[Transaction], T]) -> T:
+        """Read while no write is under way. Raises what `work` raises, Unavailable."""
+        async with self._lock:
+            return await self.database.read(work)
 
     async def commit(self, plan: Plan, request: Request = BY_MASTER) -> Committed:
         """Write one changeset: all of it or nothing.
@@ -132,7 +146,9 @@ class Ledger:
             self._in_step = True  # nothing was sent
             raise
         try:
-            await self.database.write(lambda tx: fold(tx, draft.events, sequences, self.clock.now()))
+            await self.database.write(
+                lambda tx: fold(tx, draft.events, sequences, self.clock.now(), request.origin)
+            )
         except Unavailable as error:
             # The stream has it: it is folded as soon as the store can be written again.
             error.idempotency_key = request.key or None
@@ -144,9 +160,13 @@ class Ledger:
 
     async def preview(self, plan: Plan) -> list[Preview]:
         """Return what a commit of this plan would change now, and change nothing. Raises what it would."""
-        return await self.database.read(
-            lambda tx: [preview(tx, change) for change in plan(tx) if change.shown != ""]
-        )
+
+        def look(tx: Transaction) -> list[Preview]:
+            changes = plan(tx)
+            reach = self._draft_with_all(tx, changes, BY_MASTER).reach  # refuses what a commit would
+            return [preview(tx, change, reach) for change in changes if change.shown != ""]
+
+        return await self.database.read(look)
 
     async def _publish(self, draft: Draft, deadline: float) -> list[int]:
         began = self.clock.monotonic()
@@ -154,11 +174,11 @@ class Ledger:
             "messaging.system": "nats",
             "messaging.operation.name": "publish",
             "messaging.operation.type": "send",
-            "messaging.destination.name": topology.POLICY,
+            "messaging.destination.name": self.stream,
             "messaging.batch.message_count": len(draft.events),
             "messaging.message.conversation_id": draft.committed.changeset,
         }
-        with tracing.span(f"publish {topology.POLICY}", "PRODUCER", attributes=about):
+        with tracing.span(f"publish {self.stream}", "PRODUCER", attributes=about):
             sequences = await publisher.publish(
                 draft.events,
                 draft.expected,
@@ -199,7 +219,7 @@ class Ledger:
 
     def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
         derived = self._derive(tx, changes)
-        draft = self.drafter.draft(tx, [*changes, *derived.changes], request)
+        draft = self.drafter.draft(tx, [*changes, *derived.changes], request, reach=derived.reach)
         return msgspec.structs.replace(draft, complete=derived.complete)
 
 
@@ -219,17 +239,26 @@ def _tell(draft: Draft, request: Request, seconds: float) -> None:
     )
 
 
-def fold(tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float) -> None:
+def fold(
+    tx: Transaction, folded: Sequence[Event], sequences: Sequence[int], now: float, origin: str = ""
+) -> None:
     """Fold our own events into the store, and remember the digest of each scope at its version."""
     for scope in sorted({event.address.scope for event in folded}):
         fold_ = tx.folding(scope)
         for event, seq in zip(folded, sequences, strict=True):
             if event.address.scope == scope:
                 park = not understood(event)
-                fold_.put(event, seq, park=park)
+                fold_.put(event, seq, None if park else _content(tx, event), park=park)
                 if targets.has_history(event.address) and not park:
-                    tx.history.remember(event)
+                    tx.history.remember(event, origin)
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:
         tx.settle(changeset)
+
+
+def _content(tx: Transaction, event: Event) -> object:
+    """Return what a scan's result says; the fold of other events does not ask."""
+    if event.address.category != subjects.SCAN:
+        return None
+    return tx.scans.whole(event.address.name, check(event))

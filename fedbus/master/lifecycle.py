@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,16 +12,26 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
+from fedbus.cluster import inspection, registry_run, registry_setup
+from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
+from fedbus.cluster.results import Results
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
+from fedbus.core.writes import Request
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
+from fedbus.master import audit
 from fedbus.master.federation import ActiveFederation, Promotion, certificate_hosts
+from fedbus.master.members import everyone
 from fedbus.master.operator_files import lent
+from fedbus.master.readings import MasterPolicy
 from fedbus.model import names, subjects
 from fedbus.model.federation import Federation, RestInfo
+from fedbus.model.objects import StoredObject
+from fedbus.model.policy import FED
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
@@ -34,18 +45,49 @@ START_SECONDS = 30.0
 """How long promote and a change of address wait for the bus and the first comparison."""
 
 
+class Place(msgspec.Struct, frozen=True):
+    """How a federation is called and reached; what is empty stays as it is."""
+
+    name: str = ""
+    bus: RestInfo = RestInfo()
+    rest: RestInfo = RestInfo()
+
+
 class Master:
     """A master daemon: standalone until it is promoted."""
 
     def __init__(
-        self, settings: MasterSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: MasterSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
         self.cluster = OwnCluster(
-            settings, database, clock, FederatedRules(lambda _: [subjects.SCOPE_ALL]), LocalRules()
+            settings,
+            database,
+            clock,
+            FederatedRules(lambda _: [subjects.SCOPE_ALL]),
+            LocalRules(),
+            scans=HeldScans(scans),
         )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={
+                "fed": self._federated_registries,
+                "local": lambda: database.read(lambda tx: tx.local.objects("registry")),
+            },
+            results=self._results,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.active: ActiveFederation | None = None
         self.bootstrap_error: FedbusError | None = None
         """Why this cluster is not what its configuration says it should be."""
@@ -78,6 +120,30 @@ class Master:
         raise Conflict(
             "this cluster is not the master of a federation", code="NOT_PROMOTED", remedy="promote it first"
         )
+
+    def _results(self, registry: str) -> Results:
+        """Return where the results of a registry go. Raises Conflict, Unavailable as `federation`."""
+        return self.federation().scans.results if FED.owns(registry) else self.local_results
+
+    async def _federated_registries(self) -> list[StoredObject]:
+        """Return the registries that are scanned for the federation. Raises Unavailable while it starts."""
+        try:
+            active = self.federation()
+        except Conflict:
+            return []
+        if not active.ready.is_set():
+            raise Unavailable("the federation is starting", code="FEDERATION_STARTING")
+        return await MasterPolicy(self.database).objects("fed", "registry")
+
+    def pipeline_results(self) -> Results:
+        """Return where results of CI pipelines go: the federation, or while there is none, this cluster.
+
+        Raises Unavailable while the federation starts.
+        """
+        try:
+            return self.federation().scans.results
+        except Conflict:
+            return self.local_results
 
     async def promote(self, name: str, bus: RestInfo, rest: RestInfo) -> tuple[ActiveFederation, str]:
         """Make this cluster the master of a new federation; return it and the admin's password.
@@ -160,32 +226,57 @@ class Master:
             self._promotion_file
         )
 
-    async def readdress(self, name: str, bus: RestInfo, rest: RestInfo) -> Federation:
-        """Give the federation another name or address; an empty one stays as it is.
+    async def reconfigure(
+        self,
+        place: Place,
+        changes: dict[str, object],
+        guard: Callable[[Transaction], None],
+        request: Request,
+    ) -> None:
+        """Change settings, and the federation's name and addresses: all that is asked, or nothing.
 
-        Raises Conflict while a worker is joined (a rule of NeuVector), InvalidInput, Unavailable.
+        Raises Conflict for another name or address while a worker is joined (a rule of NeuVector), what
+        `guard` raises in the transaction, InvalidInput, Unavailable.
         """
-        if name:
-            names.check_cluster(name)
+        if place.name:
+            names.check_cluster(place.name)
         async with self._changing:
             active = self.federation()
-            if any(c.state == "joined" for c in await active.members.clusters()):
-                raise Conflict(
-                    "name and addresses are read-only while clusters are joined", code="FEDERATION_IN_USE"
-                )
             promotion = msgspec.json.decode(self._promotion_file.read_bytes(), type=Promotion)
             old = promotion.federation
             changed = msgspec.structs.replace(
-                old, name=name or old.name, bus=_over(bus, old.bus), rest=_over(rest, old.rest)
+                old,
+                name=place.name or old.name,
+                bus=_over(place.bus, old.bus),
+                rest=_over(place.rest, old.rest),
             )
-            addressed = promotion.addressed or bool(bus.server)
-            msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
-                self._promotion_file
+
+            def check(tx: Transaction) -> None:
+                guard(tx)
+                if changed != old:
+                    _check_alone(tx)
+
+            await self.database.read(check)
+            if changes:
+                await active.configuration.change(changes, request, check)
+            if changed != old:
+                addressed = promotion.addressed or bool(place.bus.server)
+                msgspec.structs.replace(promotion, federation=changed, addressed=addressed).save(
+                    self._promotion_file
+                )
+                await self._begin_again()
+                self._settled.clear()
+                await first(self._settled.wait(), timeout=START_SECONDS)
+                await self._tell_moved(old, changed, request)
+
+    async def _tell_moved(self, old: Federation, new: Federation, request: Request) -> None:
+        if self.active is not None:
+            await self.active.audit.record(
+                audit.CONFIGURATION,
+                "name or address changed",
+                actor=request.whence,
+                detail=f"{_told(old)} -> {_told(new)}",
             )
-            await self._begin_again()
-            self._settled.clear()
-            await first(self._settled.wait(), timeout=START_SECONDS)
-            return changed
 
     async def demote(self, actor: str) -> None:
         """End the federation: dismiss every worker, stop the bus, delete keys and federated data."""
@@ -198,6 +289,7 @@ class Master:
         await self._begin_again()
         await self.database.write(_forget)
         self.cluster.admission.changed()
+        await inspection.forget(self.scans)
         await self._discard_keyring()
         shutil.rmtree(self.settings.data_dir / "bus", ignore_errors=True)
         self._error = None
@@ -259,10 +351,21 @@ class Master:
             promotion=promotion,
             keyring=Keyring.load(self._keyring_directory, lent(self.settings)),
             database=self.database,
+            scans=self.scans,
             clock=self.clock,
             hub=self.hub,
             own=self.cluster,
         )
+
+
+def _check_alone(tx: Transaction) -> None:
+    if any(cluster.state == "joined" for cluster in everyone(tx)):
+        raise Conflict("name and addresses are read-only while clusters are joined", code="FEDERATION_IN_USE")
+
+
+def _told(federation: Federation) -> str:
+    bus, rest = federation.bus, federation.rest
+    return f"{federation.name} {bus.server}:{bus.port} {rest.server}:{rest.port}"
 
 
 def _over(new: RestInfo, old: RestInfo) -> RestInfo:

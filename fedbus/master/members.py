@@ -33,6 +33,14 @@ log = structlog.get_logger(__name__)
 FAREWELL_SECONDS = 0.5
 """How long a removed worker has to say that it read its dismissal, before it is cut."""
 
+_CONSUMERS = (
+    (topology.POLICY, "all"),
+    (topology.POLICY, "own"),
+    (topology.POLICY, "doctor"),
+    (topology.SCANS, "scans"),
+)
+"""The streams and suffixes of what a worker reads with."""
+
 Reason = Literal["removed", "left", "demoted"]
 
 
@@ -201,10 +209,8 @@ class Members:
         """Delete the consumers of those who are no members; the server would after five idle minutes."""
         for cluster in await self.clusters():
             if cluster.state != "joined":
-                for suffix in ("all", "own", "doctor"):
-                    await connection.request(
-                        f"$JS.API.CONSUMER.DELETE.{topology.POLICY}.{cluster.id}-{suffix}"
-                    )
+                for stream, suffix in _CONSUMERS:
+                    await connection.request(f"$JS.API.CONSUMER.DELETE.{stream}.{cluster.id}-{suffix}")
 
 
 def dismissal(cluster: Cluster, federation_id: str, reason: Reason) -> Dismissal:

@@ -36,11 +36,13 @@ def fleet(
     heard_at: dict[str, float] = {}
     quarantined: dict[str, float] = {}
     skew: dict[str, float] = {}
+    reports: dict[str, float] = {}
     for row, heard, heads in members:
         of = label[row.name]
         scopes = heard.heartbeat.scopes if heard else {}
         lag[of] = max(lag.get(of, 0), summary.lag_events(scopes, heads))
         quarantined[of] = quarantined.get(of, 0) + row.quarantined
+        reports[of] = min(reports.get(of, row.scans.reports), row.scans.reports)
         if heard is not None:
             heard_at[of] = min(heard_at.get(of, heard.at), heard.at)
             skew[of] = max(skew.get(of, 0.0), heard.skew, key=abs)
@@ -48,6 +50,7 @@ def fleet(
         ("fedbus_agent_lag_events", "Events a cluster has not reported as applied.", lag),
         ("fedbus_agent_last_heartbeat_timestamp_seconds", "When the master last heard of it.", heard_at),
         ("fedbus_agent_quarantined_events", "Events a cluster has in quarantine.", quarantined),
+        ("fedbus_agent_scan_reports", "Federated scan reports that a cluster holds.", reports),
         ("fedbus_agent_clock_skew_seconds", "A cluster's clock ahead of the master's.", skew),
     )
     return [metrics.gauge(name, about, "cluster", values) for name, about, values in described]

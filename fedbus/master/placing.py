@@ -112,7 +112,19 @@ def derive(tx: Transaction, changes: Sequence[Change]) -> Derived:
     if ids:
         difference |= _difference(tx, records, records.clusters(ids), None)
     taken = targets.fitting(difference, MAX_EVENTS - len(changes), cut=False)
-    return Derived(_written(difference, taken), len(taken) == len(difference))
+    reach = _reach(records, [c for c in changes if _is_source(c) and c.payload is not None])
+    return Derived(_written(difference, taken), len(taken) == len(difference), reach)
+
+
+def _reach(records: Records, changes: Sequence[Change]) -> dict[Key, int]:
+    """Count the clusters that targeted objects are for."""
+    clusters = records.clusters() if changes else []
+    return {
+        (change.kind.removeprefix(TARGETED), change.name): sum(
+            targets.covers(codec.decode(change.payload or b"", Targeted).target, one) for one in clusters
+        )
+        for change in changes
+    }
 
 
 def complete(tx: Transaction) -> list[Change]:

@@ -48,6 +48,7 @@ class HeldPolicy:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx, self._records = tx, Records(tx)
+        self._ranked: dict[str, dict[int, str]] = {}
 
     def get(self, key: Key) -> Policy | None:
         """Return one object."""
@@ -83,10 +84,13 @@ class HeldPolicy:
 
     def ranked(self, kind: str) -> dict[int, str]:
         """Return the rank of every rule of an ordered kind by its id, the first rule first."""
-        payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
-        payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
-        found = [codec.decode(payload, _Ranked) for payload in payloads]
-        return {rule.id: rule.rank for rule in sorted(found, key=lambda rule: (rule.rank, rule.id))}
+        if kind not in self._ranked:
+            payloads = [s.payload for s in self._tx.objects(subjects.SCOPE_ALL, kind)]
+            payloads += [bytes(source.object) for source in self._records.sources_of(kind)]
+            found = [codec.decode(payload, _Ranked) for payload in payloads]
+            found.sort(key=lambda rule: (rule.rank, rule.id))
+            self._ranked[kind] = {rule.id: rule.rank for rule in found}
+        return self._ranked[kind]
 
 
 class Policies:
@@ -164,7 +168,7 @@ class Policies:
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One revision as it is shown: who, when, why, and what it changed."""
+    """One revision as it is shown: who, when, from where, why, and what it changed."""
 
     kind: str
     name: str
@@ -174,6 +178,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     changeset: str
     at: str
     actor: str = ""
+    origin: str = msgspec.field(default="", name="from")
     comment: str = ""
     target: dict[str, object] = {}
     diff: list[Difference] = []
@@ -200,6 +205,7 @@ def _described(revision: Revision, previous: Revision | None) -> Described:
         changeset=revision.changeset,
         at=revision.at,
         actor=revision.actor,
+        origin=revision.origin,
         comment=revision.comment,
         target=targets.as_document(one.target),
         diff=diff,

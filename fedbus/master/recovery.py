@@ -5,9 +5,10 @@ acknowledged messages (a flipped bit is enough): it is made anew from the store 
 that no worker mistakes a reused sequence number for something it knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -32,16 +33,19 @@ log = structlog.get_logger(__name__)
 
 _IDENTITY = "stream"
 _EVERYTHING = "fed.v1.ev.>"
+MAX_PART = 8 * 1024 * 1024
+"""Bytes of bodies in one changeset of a stream that is made anew."""
 MAX_IDLE = 2
 """Heartbeats of an idle server, two seconds apart, after which what is missing cannot be read."""
 
 
 class Recovery:
-    """Makes stream and store equal; run it under the ledger's lock."""
+    """Makes a ledger's stream and store equal; run it under the ledger's lock."""
 
     def __init__(self, ledger: Ledger, verifier: Verifier, federation_id: str, replicas: int = 1) -> None:
         self._drafter, self._database, self._clock = ledger.drafter, ledger.database, ledger.clock
         self._verifier, self._federation_id, self._replicas = verifier, federation_id, replicas
+        self._stream = ledger.stream
         self._publish_seconds = ledger.publish_seconds
         self.rewrites = 0
         """How often the stream had to be made anew since the start."""
@@ -55,33 +59,41 @@ class Recovery:
         """Compare and repair; return whether the stream was rewritten. Raises Unavailable."""
         await self.inspect()
         await topology.ensure(connection, self._replicas)
-        info = await topology.info(connection, topology.POLICY)
+        info = await topology.info(connection, self._stream)
         created = info.created if info else ""
         self.compared_to = last_seq = info.last_seq if info else 0
-        stream = await self._read(connection)
-        if self._replicas > 1 and max((m.seq for m in stream.values()), default=0) < last_seq:
-            raise connectivity.error("BUS_LAGS", "the server that was read from lags behind the stream")
-        result = await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
+        result = await self._compared(connection, last_seq)
         identity, head = await self._database.read(_identity_and_head)
         self._doubt(info, shorter=identity == created and (last_seq < head or bool(result.lost)))
-        forgotten = await self._database.read(lambda tx: tx.history.is_empty())
-        if forgotten and stream:
-            await self._recall(connection)
-        await self._database.write(lambda tx: self._take(tx, result))
+        await self._take(connection, result)
         self._drafter.epoch = await self._database.read(known_epoch)
         self._drafter.foreign = result.foreign
         replaced = bool(identity) and (identity != created or last_seq < head)
         if rewrite := bool(result.lost or replaced or self._unreadable):
             await self._rewrite(connection, len(result.lost))
-            info = await topology.info(connection, topology.POLICY)
+            info = await topology.info(connection, self._stream)
             created = info.created if info else ""
             self.compared_to = info.last_seq if info else 0
         elif result.covered:
             await self._uncover(connection, result)
         await self._database.write(lambda tx: tx.set_meta(_IDENTITY, created))
         if result.fold:
-            log.warning("store_repaired", objects=len(result.fold))
+            log.warning("store_repaired", stream=self._stream, objects=len(result.fold))
         return rewrite
+
+    async def _compared(self, connection: Connection, last_seq: int) -> Comparison[Any]:
+        """Read the last message of every subject, verified, and compare it with the store."""
+        stream = await self._read(connection)
+        self._check_current(stream, last_seq)
+        forgotten = await self._database.read(lambda tx: tx.history.is_empty())
+        if stream and forgotten:
+            await self._recall(connection)
+        return await self._database.read(lambda tx: compare(((h.event, h.seq) for h in tx.held()), stream))
+
+    def _check_current(self, stream: Mapping[str, OnStream[Any]], last_seq: int) -> None:
+        """Raise Unavailable where the server that was read from does not have the end of the stream."""
+        if self._replicas > 1 and max((m.seq for m in stream.values()), default=0) < last_seq:
+            raise connectivity.error("BUS_LAGS", "the server that was read from lags behind the stream")
 
     def _doubt(self, info: topology.StreamInfo | None, *, shorter: bool) -> None:
         """Raise Unavailable where a loss may only be servers that have not settled yet."""
@@ -104,9 +116,8 @@ class Recovery:
             log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
         await reread(self._database, self._clock.stamp())
 
-    async def _read(self, connection: Connection) -> dict[str, OnStream]:
-        """Return the last message of every subject, verified."""
-        found: dict[str, OnStream] = {}
+    async def _read(self, connection: Connection) -> dict[str, OnStream[Event]]:
+        found: dict[str, OnStream[Event]] = {}
 
         def take(message: Message) -> None:
             event: Event | None = None
@@ -116,8 +127,8 @@ class Recovery:
                 log.warning("foreign_event", subject=message.subject, code=error.code)
             found[message.subject] = OnStream(message.seq, event)
 
-        reader = Reader(connection, topology.POLICY, "master-recovery", _EVERYTHING)
-        if not await _read_through(reader, await reader.attach(None), take):
+        reader = Reader(connection, self._stream, "master-recovery", _EVERYTHING)
+        if not await read_through(reader, await reader.attach(None), take):
             self._unreadable = True
         await reader.detach()
         return found
@@ -128,8 +139,8 @@ class Recovery:
         One that cannot be read is in the way of every worker that has not passed it yet. The next `run`
         then makes the stream anew.
         """
-        reader = Reader(connection, topology.POLICY, "master-scrub", _EVERYTHING)
-        if not await _read_through(reader, await reader.attach(0, headers_only=True), lambda _: None):
+        reader = Reader(connection, self._stream, "master-scrub", _EVERYTHING)
+        if not await read_through(reader, await reader.attach(0, headers_only=True), lambda _: None):
             self._unreadable = True
         await reader.detach()
         return not self._unreadable
@@ -144,8 +155,8 @@ class Recovery:
                 if targets.has_history(event.address) and payload.understood(event):
                     revisions.append(event)
 
-        reader = Reader(connection, topology.POLICY, "master-recall", _EVERYTHING)
-        await _read_through(reader, await reader.attach(0), take)
+        reader = Reader(connection, self._stream, "master-recall", _EVERYTHING)
+        await read_through(reader, await reader.attach(0), take)
         await reader.detach()
 
         def remember(tx: Transaction) -> None:
@@ -160,29 +171,40 @@ class Recovery:
         payload.check(event)
         return event
 
-    def _take(self, tx: Transaction, result: Comparison) -> None:
+    async def _take(self, _connection: Connection, result: Comparison[Any]) -> None:
+        """Fold what only the stream has, and note where it has the rest."""
         now = self._clock.now()
-        # At once: the digests in between were never the federation's, some of their events are gone.
-        fold(tx, [event for event, _ in result.fold], [seq for _, seq in result.fold], now)
-        for event, seq in result.moved:
-            tx.place(event.address.scope, event.address.kind, event.address.name, seq)
+
+        def take(tx: Transaction) -> None:
+            # At once: the digests in between were never the federation's, some of their events are gone.
+            fold(tx, [event for event, _ in result.fold], [seq for _, seq in result.fold], now)
+            place(tx, result)
+
+        await self._database.write(take)
 
     async def _rewrite(self, connection: Connection, lost: int) -> None:
-        log.error("stream_lost_messages", lost=lost, remedy="the stream is made anew from the store")
-        await topology.recreate(connection, topology.POLICY, self._replicas)
+        log.error(
+            "stream_lost_messages",
+            stream=self._stream,
+            lost=lost,
+            remedy="the stream is made anew from the store",
+        )
+        await topology.recreate(connection, self._stream, self._replicas)
         await self._database.write(_unplace)
         self._drafter.foreign = {}
         self._unreadable = False
         epoch = self._drafter.epoch + 1
-        changes = await self._database.read(_everything)
-        for start in range(0, len(changes), publisher.MAX_EVENTS):
-            part = changes[start : start + publisher.MAX_EVENTS]
+        addresses = await self._database.read(_addresses)
+        start = 0
+        while start < len(addresses):
+            part = await self._database.read(lambda tx, at=start: _some(tx, addresses[at:]))  # type: ignore[misc]
             await self._publish_part(connection, part, epoch)
+            start += len(part)
         self._drafter.epoch = epoch
         await self._database.write(lambda tx: tx.set_meta("epoch", str(epoch)))
         self.rewrites += 1
         metrics.stream_rewritten()
-        log.error("stream_rewritten", epoch=epoch, objects=len(changes))
+        log.error("stream_rewritten", stream=self._stream, epoch=epoch, objects=len(addresses))
 
     async def _publish_part(self, connection: Connection, part: list[Change], epoch: int) -> None:
         draft = await self._database.read(
@@ -194,19 +216,29 @@ class Recovery:
         )
         await self._database.write(lambda tx: fold(tx, draft.events, sequences, self._clock.now()))
 
-    async def _uncover(self, connection: Connection, result: Comparison) -> None:
+    async def _uncover(self, connection: Connection, result: Comparison[Any]) -> None:
         """Put objects back on top of what somebody else wrote over them, exactly as they were signed."""
-        for event, above in result.covered:
+        for covered, above in result.covered:
+            place = covered.address
+            held = await self._database.read(lambda tx, a=place: tx.held_at(a))  # type: ignore[misc]
+            if held is None:
+                continue  # what was folded meanwhile cannot have taken it, but nothing is nothing
             deadline = self._clock.monotonic() + self._publish_seconds
             (seq,) = await publisher.publish(
-                [event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
+                [held.event], [above], lambda: connection, self._clock, deadline, tag=f"~{above}"
             )
-            place, self._drafter.foreign = event.address, self._drafter.foreign | {event.subject: 0}
+            drafter = self._drafter
+            drafter.foreign = drafter.foreign | {covered.subject: 0}
             await self._database.write(lambda tx, a=place, s=seq: tx.place(a.scope, a.kind, a.name, s))  # type: ignore[misc]
-            log.error("foreign_event_covered", subject=event.subject)
+            log.error("foreign_event_covered", subject=covered.subject)
 
 
-async def _read_through(reader: Reader, pending: int, take: Callable[[Message], None]) -> bool:
+async def read_through(
+    reader: Reader,
+    pending: int,
+    take: Callable[[Message], None],
+    after_batch: Callable[[], Awaitable[None]] | None = None,
+) -> bool:
     """Hand over every message there is; return False if the server cannot read one of them."""
     idle = 0
     if not pending:
@@ -215,6 +247,8 @@ async def _read_through(reader: Reader, pending: int, take: Callable[[Message], 
         async for batch in batches:
             for message in batch:
                 take(message)
+            if after_batch is not None:
+                await after_batch()
             if batch and batch[-1].pending == 0:
                 return True
             idle = 0 if batch else idle + 1
@@ -233,20 +267,40 @@ def known_epoch(tx: Transaction) -> int:
     return max(1, int(tx.meta("epoch") or 0), *(s.epoch for s in tx.scopes().values()))
 
 
+def place(tx: Transaction, result: Comparison[Any]) -> None:
+    """Note where the stream has what both have."""
+    for one, seq in result.moved:
+        tx.place(one.address.scope, one.address.kind, one.address.name, seq)
+
+
 def _unplace(tx: Transaction) -> None:
     """Sequences of the old stream mean nothing in the new one."""
     for scope in tx.scopes():
         position = tx.folding(scope)
         position.seq = 0
         position.save()
-    for held in tx.held():
-        if (a := held.event.address).category == subjects.CONTROL:  # it is not written again
+    for a in [stamp.address for stamp in tx.stamps()]:
+        if a.category == subjects.CONTROL:  # it is not written again
             tx.place(a.scope, a.kind, a.name, 0)
 
 
-def _everything(tx: Transaction) -> list[Change]:
-    """Return every object as a change, tombstones too, in the order it was written."""
-    return [_again(held.event) for held in tx.held() if held.event.address.category != subjects.CONTROL]
+def _addresses(tx: Transaction) -> list[subjects.Address]:
+    """Return where every object is, tombstones too, in the order in which they were written."""
+    return [s.address for s in tx.stamps() if s.address.category != subjects.CONTROL]
+
+
+def _some(tx: Transaction, addresses: Sequence[subjects.Address]) -> list[Change]:
+    """Return the first of these objects as changes: as many as a changeset holds, by number and size."""
+    changes: list[Change] = []
+    size = 0
+    for a in addresses[: publisher.MAX_EVENTS]:
+        held = tx.held_at(a)
+        assert held is not None  # noqa: S101 - under the ledger's lock nothing goes
+        size += len(held.event.body)
+        if changes and size > MAX_PART:
+            break
+        changes.append(_again(held.event))
+    return changes
 
 
 def _again(event: Event) -> Change:
@@ -262,4 +316,5 @@ def _again(event: Event) -> Change:
         return change
     if not payload.understood(event):
         return msgspec.structs.replace(change, payload=b"", verbatim=event)
-    return msgspec.structs.replace(change, payload=codec.unpack(event.body, event.encoding))
+    body, large = codec.unpack(event.body, event.encoding), event.encoding == codec.LARGE
+    return msgspec.structs.replace(change, payload=body, large=large)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model import events, federation, inventory, rpc, subjects
+from fedbus.model import events, federation, inventory, rpc, scan, subjects
 from fedbus.model.policy import KINDS
 
 _SCHEMA = "#/components/schemas/{name}"
@@ -20,6 +20,7 @@ _RECORDS: dict[str, Any] = {
     federation.CLUSTER: federation.Cluster,
     federation.TOKEN: federation.Token,
 }
+_SCANS: dict[str, Any] = {scan.REPORT: scan.Report, "large_report": scan.Large, scan.IMAGE: scan.ScannedImage}
 _CONTROLS: dict[str, Any] = {
     federation.DISMISSED: federation.Dismissal,
     federation.RESYNC: federation.Resync,
@@ -35,7 +36,7 @@ _OTHERS: dict[str, Any] = {
     "rpc_answer": rpc.RpcAnswer,
 }
 
-_TYPES: dict[str, Any] = {**_POLICY, **_RECORDS, **_CONTROLS, **_OTHERS}
+_TYPES: dict[str, Any] = {**_POLICY, **_RECORDS, **_SCANS, **_CONTROLS, **_OTHERS}
 
 _ATTRIBUTES: dict[str, str] = {
     "ce-specversion": "1.0",
@@ -55,7 +56,7 @@ _ATTRIBUTES: dict[str, str] = {
     events.SIGNATURE: "Ed25519 over the statement: the subject and every other ce- header, sorted",
 }
 _OPTIONAL: dict[str, str] = {
-    "ce-fbencoding": "zstd where the body is compressed",
+    "ce-fbencoding": "zstd where the body is compressed, large where it names an object",
     "ce-fbactor": "Who asked for the change, percent-encoded",
     "ce-fbcomment": "Why, percent-encoded",
 }
@@ -110,6 +111,16 @@ _CHANNELS: dict[str, Any] = {
     "policyForOne": _channel(
         f"{_ROOT}.ev.c.{{cluster}}.policy.{{kind}}.{{name}}", "Policy for one cluster", (*_POLICY, "deleted")
     ),
+    "scans": _channel(
+        f"{_ROOT}.ev.{subjects.SCOPE_SCANS}.scan.{{kind}}.{{name}}",
+        "Scan results for every cluster, in a stream of their own",
+        (*_SCANS, "deleted"),
+    ),
+    "scansOfMaster": _channel(
+        f"{_ROOT}.ev.{subjects.SCOPE_MASTER_SCANS}.scan.{{kind}}.{{name}}",
+        "Results of pipelines that the master keeps; no worker may read them",
+        (*_SCANS, "deleted"),
+    ),
     "control": _channel(
         f"{_ROOT}.ev.c.{{cluster}}.control.{{what}}.-", "Instructions to one cluster", _CONTROLS
     ),
@@ -141,7 +152,7 @@ _CHANNELS: dict[str, Any] = {
     "audit": _channel(f"{_ROOT}.audit.{{category}}", "What was done in the federation", ("audit_record",)),
 }
 
-_RECEIVED = ("policyForAll", "policyForOne", "control", "checkpoint", "rpc")
+_RECEIVED = ("policyForAll", "policyForOne", "scans", "control", "checkpoint", "rpc")
 _ASKED = ("renew", "leave", "join", "inventory")
 _SENT = ("heartbeat", "report")
 

@@ -20,20 +20,32 @@ from fedbus.model import subjects
 
 POLICY_UPSERTED: Final = "io.fedbus.policy.upserted.v1"
 POLICY_DELETED: Final = "io.fedbus.policy.deleted.v1"
+SCAN_UPSERTED: Final = "io.fedbus.scan.upserted.v1"
+SCAN_DELETED: Final = "io.fedbus.scan.deleted.v1"
 RECORD_UPSERTED: Final = "io.fedbus.record.upserted.v1"
 RECORD_DELETED: Final = "io.fedbus.record.deleted.v1"
 CONTROL: Final = "io.fedbus.control.v1"
 CHECKPOINT: Final = "io.fedbus.checkpoint.v1"
 
-_UPSERTED = {subjects.POLICY: POLICY_UPSERTED, subjects.RECORD: RECORD_UPSERTED, subjects.CONTROL: CONTROL}
-_DELETED = {subjects.POLICY: POLICY_DELETED, subjects.RECORD: RECORD_DELETED}
-_TOMBSTONES = ("io.fedbus.policy.deleted.v", "io.fedbus.record.deleted.v")
+_UPSERTED = {
+    subjects.POLICY: POLICY_UPSERTED,
+    subjects.RECORD: RECORD_UPSERTED,
+    subjects.SCAN: SCAN_UPSERTED,
+    subjects.CONTROL: CONTROL,
+}
+_DELETED = {
+    subjects.POLICY: POLICY_DELETED,
+    subjects.RECORD: RECORD_DELETED,
+    subjects.SCAN: SCAN_DELETED,
+}
+_TOMBSTONES = ("io.fedbus.policy.deleted.v", "io.fedbus.record.deleted.v", "io.fedbus.scan.deleted.v")
 """How the types of tombstones begin. The verb says what becomes of the object, at any version of the type;
 the version says how to read the body, of which a tombstone has none. So every build, however old, knows
 which objects there are, whether or not it can read them."""
 _TYPES_OF = {
     subjects.POLICY: frozenset((POLICY_UPSERTED, POLICY_DELETED)),
     subjects.RECORD: frozenset((RECORD_UPSERTED, RECORD_DELETED)),
+    subjects.SCAN: frozenset((SCAN_UPSERTED, SCAN_DELETED)),
     subjects.CONTROL: frozenset((CONTROL,)),
 }
 

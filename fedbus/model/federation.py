@@ -203,6 +203,13 @@ class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the report of the inventory that the master took last: what runs is still what it says."""
 
 
+class ScanTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """How many scan reports there are, and the bytes that they take."""
+
+    reports: int = 0
+    bytes: int = 0
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports; `sent_at` is Unix seconds by its own clock, for skew only."""
 
@@ -210,6 +217,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     versions: Versions
     scopes: dict[str, ScopeState]
     counts: dict[str, int] = {}
+    scans: ScanTotal = ScanTotal()
     quarantined: int = 0
     parked: int = 0
     alarms: int = 0
@@ -217,11 +225,25 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     cluster: ClusterReport = ClusterReport()
 
 
+CHECKPOINT_SECONDS = 5.0
+"""How often a master signs its head, unless it is set otherwise."""
+
+
+class ScansHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of the scan results, whose stream has an epoch of its own."""
+
+    epoch: int
+    state: ScopeState
+    total: ScanTotal = ScanTotal()
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The master's signed head: proof of what is current, and the only licence to sweep.
 
-    `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own.
-    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now; `servers` are
+    `scopes` maps a scope to its head; the broadcast carries `all`, a resync also the cluster's own. `scans`
+    is None while the master compares its scan results with their stream.
+    `heartbeat_interval` (seconds) is what the federation's settings ask of every worker now,
+    `checkpoint_interval` (seconds) when the next broadcast is due; `servers` are
     those of an external bus of several.
     """
 
@@ -229,7 +251,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     time: float
     scopes: dict[str, ScopeState]
+    scans: ScansHead | None = None
     heartbeat_interval: float = 10.0
+    checkpoint_interval: float = CHECKPOINT_SECONDS
     versions: Versions | None = None
     """The master's; None from one that did not say it yet."""
     servers: tuple[RestInfo, ...] = ()
@@ -262,7 +286,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a cluster holds what it should; `synced` only when the digests at the head are equal."""
+    """Whether a cluster holds what it should; `synced` only when the digests at the head are equal.
+
+    State and digests are of policy and scan results both, versions of policy.
+    """
 
     state: Literal["synced", "syncing", "out_of_sync", "unknown"]
     applied_version: int = 0
@@ -270,6 +297,19 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     lag_versions: int = 0
     lag_seconds: float = 0.0
     digests_equal: bool | None = None
+
+
+class ScanSync(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a cluster is with the scan results: objects and bytes of reports, held and in all."""
+
+    state: Literal["synced", "syncing", "out_of_sync", "unknown"] = "unknown"
+    have: int = 0
+    total: int = 0
+    reports: int = 0
+    bytes: int = 0
+    total_bytes: int = 0
+    applied_version: int = 0
+    head_version: int = 0
 
 
 class VersionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +341,7 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     last_heartbeat_age_seconds: float | None = None
     counts: dict[str, int] = {}
     own_objects: int = 0
+    scans: ScanSync = ScanSync()
     skew_seconds: float | None = None
     quarantined: int = 0
     parked: int = 0

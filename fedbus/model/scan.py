@@ -9,6 +9,9 @@ from typing import Literal
 
 import msgspec
 
+MAX_REPORT = 32 * 1024 * 1024
+"""The largest report, in bytes of JSON; ten times the largest that was seen."""
+
 Severity = Literal["Critical", "High", "Medium", "Low", "Negligible", "Unknown"]
 Source = Literal["registry", "ci"]
 
@@ -174,6 +177,22 @@ class ScannedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tag: str
     digest: str
     image_id: str = ""
+
+
+class Large(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the payload of a report lies that no message can hold: an object in the scope's bucket.
+
+    `object` is its name, the SHA-256 of its bytes in hexadecimal; `size` is how many those are, after
+    compression with zstd.
+    """
+
+    object: str
+    size: int
+
+
+def is_federated(registry: str) -> bool:
+    """Tell whether a registry's results are the federation's."""
+    return registry.startswith("fed.")
 
 
 def report_name(registry: str, digest: str) -> str:

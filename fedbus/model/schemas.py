@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model import federation, inventory, rpc, targets
+from fedbus.model import federation, inventory, rpc, scan, targets
 from fedbus.model.policy import KINDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,6 +31,9 @@ PAYLOADS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("rpc_request", rpc.RpcRequest),
     ("rpc_answer", rpc.RpcAnswer),
     ("inventory_report", inventory.InventoryReport),
+    (scan.REPORT, scan.Report),
+    ("large_report", scan.Large),
+    (scan.IMAGE, scan.ScannedImage),
 )
 """What travels besides policy: the name of its schema, and its type."""
 

@@ -2,6 +2,8 @@
 
     fed.v1.ev.<scope>.policy.<kind>.<name>      an object; scope is `all`, `c.<cluster id>` or `m`
     fed.v1.ev.<scope>.control.<what>.-          an instruction to one cluster (dismissed, resync)
+    fed.v1.ev.<scope>.scan.<kind>.<name>        a scan's result; scope is `scans`, for every cluster, or
+                                                `m-scans`, kept for the master
     fed.v1.ev.m.record.<kind>.<name>            the master's own records; no worker may read them
     fed.v1.up.<cluster>.<what>                  worker to master: hb, renew, leave, report, inventory
     fed.v1.rpc.<cluster>                        master to worker: a signed request, and its answer
@@ -22,6 +24,12 @@ from fedbus.errors import InvalidEvent
 ROOT = "fed.v1"
 SCOPE_ALL = "all"
 SCOPE_MASTER = "m"
+SCOPE_SCANS = "scans"
+SCOPE_MASTER_SCANS = "m-scans"
+POLICY_SCOPES = (SCOPE_ALL, "c", SCOPE_MASTER)
+"""What the scopes of policy, records and instructions begin with."""
+SCAN_SCOPES = (SCOPE_SCANS, SCOPE_MASTER_SCANS)
+"""Apart from policy, in a stream and a store of their own: policy never waits behind scan results."""
 CHECKPOINT = f"{ROOT}.live.checkpoint"
 JOIN = f"{ROOT}.join.*"
 AUDIT = f"{ROOT}.audit.>"
@@ -35,7 +43,9 @@ at once, that the account has no JetStream (measured, 2.15.1)."""
 POLICY = "policy"
 RECORD = "record"
 CONTROL = "control"
+SCAN = "scan"
 _CATEGORIES = frozenset((POLICY, RECORD, CONTROL))
+_SCAN_CATEGORIES = frozenset((SCAN,))
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_:-]")
 _SAFE_TOKEN = re.compile(r"^(?:[A-Za-z0-9_:-]|%[0-9A-F]{2})+$")
@@ -99,9 +109,12 @@ def parse(subject: str) -> Address:
             scope = shared
         case ["fed", "v1", "ev", "c", cluster, category, kind, name] if _SAFE_TOKEN.match(cluster):
             scope = own_scope(cluster)
+        case ["fed", "v1", "ev", ("scans" | "m-scans") as shared, category, kind, name]:
+            scope = shared
         case _:
             raise InvalidEvent(f"no event has the subject {subject!r}", code="SUBJECT_UNKNOWN")
-    if category not in _CATEGORIES or not _SAFE_TOKEN.match(kind):
+    categories = _SCAN_CATEGORIES if scope in SCAN_SCOPES else _CATEGORIES
+    if category not in categories or not _SAFE_TOKEN.match(kind):
         raise InvalidEvent(f"no event has the subject {subject!r}", code="SUBJECT_UNKNOWN")
     try:
         return Address(scope, category, kind, unescape(name))

@@ -14,7 +14,8 @@ and nothing else, and one push of the account JWT changes every cluster's permis
 
 What is not listed is refused by the server. On purpose nobody but the master gets, of JetStream's API:
 - `CONSUMER.CREATE.<stream>` without name and filter: its body may carry any filter;
-- `STREAM.>`, `DIRECT.>`: they read, change and delete across clusters;
+- `STREAM.>`, `DIRECT.>`: they read, change and delete across clusters; but for the bucket of large scan
+  results, which has nothing that is not for every cluster;
 - inboxes other than the own one: a reply is as private as the request.
 """
 
@@ -97,6 +98,8 @@ def _consumers(stream: str, *filter_subjects: str) -> tuple[Share, ...]:
 
 SHARES: Final = (
     *_consumers("POLICY", "fed.v1.ev.all.>", "fed.v1.ev.c.>"),
+    *_consumers("SCANS", "fed.v1.ev.scans.>"),
+    _call(f"{JETSTREAM_API}.DIRECT.GET.OBJ_scans"),
     *_consumers("AUDIT", "fed.v1.audit.>"),
     *(_call(f"fed.v1.up.*.{what}") for what in ("hb", "inventory", "leave", "renew", "report")),
     _call("fed.v1.join.*"),
@@ -122,6 +125,9 @@ WORKER: Final = Scope(
     publish=(
         *_consumer("POLICY", f"{_NAME}-all", "fed.v1.ev.all.>"),
         *_consumer("POLICY", f"{_NAME}-own", f"fed.v1.ev.c.{_NAME}.>"),
+        *_consumer("SCANS", f"{_NAME}-scans", "fed.v1.ev.scans.>"),
+        # The bucket of large reports, which are for every cluster; by sequence and by subject in the body.
+        f"{MEMBERS_API}.DIRECT.GET.OBJ_scans",
         # A diagnosis tries a consumer of its own: those two are the daemon's, which may be running.
         *_consumer("POLICY", f"{_NAME}-doctor", "fed.v1.ev.all.>"),
         f"fed.v1.up.{_NAME}.hb",

@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 from fedbus import metrics
 from fedbus.errors import Unavailable
 from fedbus.store.lane import Lane
-from fedbus.store.schema import migrate
+from fedbus.store.schema import SCANS, migrate
 from fedbus.store.transaction import Transaction
 
 _ENVIRONMENT = frozenset(
@@ -24,6 +25,7 @@ _ENVIRONMENT = frozenset(
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
     )
 )
 """What SQLite says when the disk or the process is at fault, and not what the file holds."""
@@ -43,13 +45,20 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     return connection
 
 
-def _sound(path: Path, durability: Durability) -> sqlite3.Connection:
+def _roomy(connection: sqlite3.Connection) -> None:
+    """Give a large store a larger cache (16 MiB) and longer runs between two checkpoints of its log."""
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+
+
+def _sound(path: Path, durability: Durability, further: Sequence[str], *, check: bool) -> sqlite3.Connection:
     """Open and check the file; raises sqlite3.DatabaseError where it is damaged."""
     path.touch(mode=0o600)  # before SQLite does: its log gets the mode of the file
     connection = _connect(path, durability)
     try:
-        _check(connection)
-        migrate(connection, str(path))
+        if check:
+            _check(connection)
+        migrate(connection, str(path), further)
     except BaseException:
         connection.close()
         raise
@@ -83,16 +92,25 @@ class Database:
 
     `FULL` durability survives a power cut commit by commit (the master's copy); `NORMAL` may lose the
     newest commits together with their position, which the bus then delivers again (a worker's copy).
+
+    With `scans` it is a store of scan results: it has their tables too, and since reading all of a file of
+    a gigabyte takes long, it is served at once and looked through by `examine`.
     """
 
-    def __init__(self, path: Path, durability: Durability) -> None:
+    def __init__(self, path: Path, durability: Durability, *, scans: bool = False) -> None:
         self.path = path
         self.durability = durability
+        self._further, self._check_first = (SCANS if scans else ()), not scans
+        self.begun = 0
+        """How often the file was begun anew since this was opened."""
+        self.suspect = asyncio.Event()
+        """Set when the file turned out to be damaged in use: `examine` it."""
         self.damaged: Path | None = None
         """Where a damaged file was moved when this one was opened."""
 
     async def __aenter__(self) -> Self:
         self._writer, self._reader = Lane("store-writer"), Lane("store-reader")
+        self._loop = asyncio.get_running_loop()
         try:
             await self._writer.run(self._open)
         except BaseException:
@@ -108,7 +126,7 @@ class Database:
     def _open(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._write_connection = _sound(self.path, self.durability)
+            self._write_connection = self._opened(check=self._check_first)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise Unavailable(
@@ -117,10 +135,75 @@ class Database:
                     remedy="free disk space or repair the disk that holds the data directory",
                 ) from error
             self.damaged = _set_aside(self.path)
-            self._write_connection = _sound(self.path, self.durability)
+            self._write_connection = self._opened(check=False)
         self.path.chmod(0o600)
         self._read_connection = _connect(self.path, self.durability)
+        if self._further:
+            _roomy(self._write_connection)
+            _roomy(self._read_connection)
         self._data_version = self._current_data_version()
+
+    def _opened(self, *, check: bool) -> sqlite3.Connection:
+        return _sound(self.path, self.durability, self._further, check=check)
+
+    async def examine(self) -> bool:
+        """Read the whole file beside its use; a damaged one is set aside and begun anew. Tell if it was.
+
+        Raises Unavailable when the disk does not let it be read.
+        """
+        if await self._is_sound():
+            return False
+        parked, done = threading.Event(), threading.Event()
+
+        def park() -> None:
+            parked.set()
+            done.wait()
+
+        def replace() -> None:
+            parked.wait()
+            try:
+                self._begin_anew()
+            finally:
+                done.set()
+
+        reading = self._reader.run(park)
+        await self._writer.run(replace)
+        await reading
+        self.suspect.clear()
+        return True
+
+    async def _is_sound(self) -> bool:
+        try:
+            connection = _connect(self.path, self.durability)
+        except sqlite3.DatabaseError as error:
+            return not self._tells_damage(error)
+        try:
+            return await asyncio.to_thread(self._checked, connection)
+        except asyncio.CancelledError:
+            connection.interrupt()  # or whoever stops waits until all of it was read
+            raise
+
+    def _checked(self, connection: sqlite3.Connection) -> bool:
+        try:
+            _check(connection)
+        except sqlite3.DatabaseError as error:
+            return not self._tells_damage(error)
+        finally:
+            connection.close()
+        return True
+
+    def _tells_damage(self, error: sqlite3.DatabaseError) -> bool:
+        """Tell whether an error is the file's fault. Raises Unavailable if the disk is at fault."""
+        if _is_damage(error):
+            return True
+        raise Unavailable(f"the store {self.path} cannot be read: {error}") from error
+
+    def _begin_anew(self) -> None:
+        self._read_connection.close()
+        self._write_connection.close()
+        self.damaged = _set_aside(self.path)
+        self.begun += 1
+        self._open()
 
     def _close(self) -> None:
         self._writer.join()
@@ -156,15 +239,31 @@ class Database:
         with _available():
             return int(self._write_connection.execute("PRAGMA data_version").fetchone()[0])
 
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Take damage that only turns up in use, where the file was not read before, for what it is."""
+        try:
+            with _available():
+                yield
+        except sqlite3.DatabaseError as error:
+            if self._check_first or type(error) is not sqlite3.DatabaseError or not _is_damage(error):
+                raise
+            self._loop.call_soon_threadsafe(self.suspect.set)
+            raise Unavailable(
+                f"the store {self.path} is damaged: {error}",
+                code="STORE_UNAVAILABLE",
+                remedy="it is set aside and made anew by itself",
+            ) from error
+
     def _write(self, work: Callable[[Transaction], T]) -> T:
         began = time.perf_counter()
-        with _available(), _transaction(self._write_connection, "BEGIN IMMEDIATE"):
+        with self._usable(), _transaction(self._write_connection, "BEGIN IMMEDIATE"):
             done = work(Transaction(self._write_connection))
         metrics.committed(time.perf_counter() - began)
         return done
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        with _available(), _transaction(self._read_connection, "BEGIN"):
+        with self._usable(), _transaction(self._read_connection, "BEGIN"):
             return work(Transaction(self._read_connection))
 
 

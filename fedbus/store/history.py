@@ -11,13 +11,16 @@ from fedbus.model.events import Event
 
 KEEP_REVISIONS = 64
 """Revisions of an object that are kept: as many as the stream has."""
-_COLUMNS = "scope, kind, name, revision, version, changeset, at, actor, comment, deleted, encoding, body"
+_COLUMNS = (
+    "scope, kind, name, revision, version, changeset, at, actor, origin, comment, deleted, encoding, body"
+)
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision of one object: what it was, who made it so, when and why.
+    """One revision of one object: what it was, who made it so, when, from where and why.
 
-    `payload` is the object as JSON; None if this revision deleted it.
+    `payload` is the object as JSON; None if this revision deleted it. `origin` is unknown of a revision
+    that was read back from the stream.
     """
 
     scope: str
@@ -28,6 +31,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     changeset: str
     at: str
     actor: str
+    origin: str
     comment: str
     payload: msgspec.Raw | None
 
@@ -38,13 +42,17 @@ class History:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def remember(self, event: Event) -> None:
+    def remember(self, event: Event, origin: str = "") -> None:
         """Add the revision that an event made; one that is there already stays as it is."""
         a, headers = event.address, events.statement_headers(event.statement)
         what = (a.scope, a.kind, a.name, event.revision, event.version, event.changeset, event.time)
-        why = (unquote(headers.get("ce-fbactor", "")), unquote(headers.get("ce-fbcomment", "")))
+        why = (
+            unquote(headers.get("ce-fbactor", "")),
+            origin,
+            unquote(headers.get("ce-fbcomment", "")),
+        )
         self._connection.execute(
-            f"INSERT OR IGNORE INTO history ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            f"INSERT OR IGNORE INTO history ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
             (*what, *why, event.deleted, event.encoding, event.body),
         )
         self._connection.execute(
@@ -79,7 +87,7 @@ class History:
 
 
 def _revision(row: tuple[Any, ...]) -> Revision:
-    scope, kind, name, revision, version, changeset, at, actor, comment, deleted, encoding, body = row
+    scope, kind, name, revision, version, changeset, at, actor, origin, comment, deleted, encoding, body = row
     return Revision(
         scope=scope,
         kind=kind,
@@ -89,6 +97,7 @@ def _revision(row: tuple[Any, ...]) -> Revision:
         changeset=changeset,
         at=at,
         actor=actor,
+        origin=origin,
         comment=comment,
         payload=None if deleted else msgspec.Raw(codec.unpack(body, encoding)),
     )

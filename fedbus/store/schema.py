@@ -1,6 +1,7 @@
 """The tables, one migration a list entry; a file newer than this build is refused."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from fedbus.errors import ConfigError
 
@@ -70,6 +71,8 @@ MIGRATIONS = (
         SELECT 1 FROM parked AS p WHERE p.scope=o.scope AND p.kind=o.kind AND p.name=o.name)
       UNION ALL SELECT * FROM parked;
     """,
+    # From where a change was asked for: the events do not say it, every cluster reads them.
+    "ALTER TABLE history ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
     # What admission did here: no policy, so no purge takes it.
     """
     CREATE TABLE admission_counts (
@@ -82,6 +85,9 @@ MIGRATIONS = (
     CREATE INDEX admission_events_by_key ON admission_events (key, last_at);
     CREATE INDEX admission_events_by_time ON admission_events (last_at);
     """,
+    """
+    CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
+    """,
     # On a master: what runs in each member, as it said last.
     """
     CREATE TABLE inventories (
@@ -92,14 +98,64 @@ MIGRATIONS = (
 )
 
 
-def migrate(connection: sqlite3.Connection, where: str) -> None:
-    """Bring the file to this build's schema, in one transaction; ConfigError if it is newer."""
+SCANS = (
+    # What look-ups read of scan results, beside the objects and in the same transaction with them.
+    """
+    CREATE TABLE reports (
+      id INTEGER PRIMARY KEY,
+      scope TEXT NOT NULL, registry TEXT NOT NULL, digest TEXT NOT NULL, image_id TEXT NOT NULL,
+      host TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL,
+      source TEXT NOT NULL, scanner TEXT NOT NULL, base_os TEXT NOT NULL, author TEXT NOT NULL,
+      created_at REAL NOT NULL, size INTEGER NOT NULL,
+      scanned_at REAL NOT NULL, cvedb_create_time TEXT NOT NULL, cvedb_version TEXT NOT NULL,
+      critical INTEGER NOT NULL, high INTEGER NOT NULL, medium INTEGER NOT NULL, low INTEGER NOT NULL,
+      bytes INTEGER NOT NULL, cves BLOB NOT NULL,
+      UNIQUE (digest, registry, scope)
+    );
+    CREATE INDEX reports_by_registry ON reports (registry, scope);
+    CREATE INDEX reports_by_image_id ON reports (image_id) WHERE image_id <> '';
+    CREATE TABLE tags (
+      repository TEXT NOT NULL, tag TEXT NOT NULL, registry TEXT NOT NULL, scope TEXT NOT NULL,
+      digest TEXT NOT NULL, image_id TEXT NOT NULL,
+      PRIMARY KEY (repository, tag, registry, scope)
+    ) WITHOUT ROWID;
+    CREATE INDEX tags_by_registry ON tags (registry, repository, tag);
+    CREATE INDEX tags_by_digest ON tags (digest);
+    CREATE TABLE postings (
+      cve INTEGER NOT NULL, report INTEGER NOT NULL, PRIMARY KEY (cve, report)
+    ) WITHOUT ROWID;
+    CREATE INDEX large_reports ON objects (scope) WHERE encoding = 'large' AND NOT deleted;
+    CREATE TABLE totals (scope TEXT PRIMARY KEY, reports INTEGER NOT NULL, bytes INTEGER NOT NULL);
+    CREATE TABLE local_bodies (report INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE chunks (
+      object TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL,
+      PRIMARY KEY (object, number)
+    );
+    """,
+)
+"""The further tables of a store of scan results."""
+
+
+def migrate(connection: sqlite3.Connection, where: str, further: Sequence[str] = ()) -> None:
+    """Bring the file to this build's schema, in transactions; ConfigError if it is newer.
+
+    `further` has the migrations of tables that this file alone has.
+    """
     (have,) = connection.execute("PRAGMA user_version").fetchone()
-    if have > len(MIGRATIONS):
+    _check(where, have, len(MIGRATIONS))
+    for number, script in enumerate(MIGRATIONS[have:], start=have + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    (have,) = connection.execute("SELECT ifnull(max(value), 0) FROM meta WHERE key='further'").fetchone()
+    _check(where, int(have), len(further))
+    for number, script in enumerate(further[int(have) :], start=int(have) + 1):
+        noted = f"INSERT OR REPLACE INTO meta VALUES ('further', '{number}');"  # noqa: S608 - a number
+        connection.executescript(f"BEGIN; {script} {noted} COMMIT;")
+
+
+def _check(where: str, have: int, known: int) -> None:
+    if have > known:
         raise ConfigError(
-            f"{where} was written by a newer fedbus (schema {have}, this build knows {len(MIGRATIONS)})",
+            f"{where} was written by a newer fedbus (schema {have}, this build knows {known})",
             code="STORE_TOO_NEW",
             remedy="run the newer fedbus, or start with an empty data directory and let it be rebuilt",
         )
-    for number, script in enumerate(MIGRATIONS[have:], start=have + 1):
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

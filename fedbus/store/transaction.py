@@ -12,10 +12,14 @@ from fedbus.model import codec, events, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, ScopeState
 from fedbus.model.objects import StoredObject
+from fedbus.model.scan import Report, ScannedImage
 from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
 from fedbus.store.inventories import Inventories
 from fedbus.store.local import LocalObjects
+from fedbus.store.projection import Projection
+from fedbus.store.runs import Runs
+from fedbus.store.scans import Scans
 
 _OBJECTS, _PARKED = "objects", "parked"
 """The tables of what can be read and of newer versions that cannot; the view `held` is both."""
@@ -35,7 +39,12 @@ _PUT = {
 _COUNTED = f"(NOT deleted AND category <> '{subjects.CONTROL}')"
 """What the digest is over: instructions to a cluster are no objects."""
 _STATE = "epoch, version, seq, digest, objects"
+_STAMPED = "scope, category, kind, name, epoch, revision, version, digest, seq"
 _OBJECT = "scope, kind, name, epoch, revision, version, digest, deleted, changed_at, encoding, body"
+
+
+KEEP_AUDIT = 10_000
+"""Records that a daemon keeps of its own audit log."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -43,6 +52,23 @@ class Held(msgspec.Struct, frozen=True):
 
     event: Event
     seq: int
+
+
+class Stamped(msgspec.Struct, frozen=True, gc=False):
+    """The version of an object and where the stream has it, without what is in it."""
+
+    address: subjects.Address
+    epoch: int
+    revision: int
+    version: int
+    digest: str
+    seq: int
+
+    @property
+    def subject(self) -> str:
+        """The subject of its events."""
+        a = self.address
+        return subjects.event(a.scope, a.category, a.kind, a.name)
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +129,10 @@ class ScopeFold:
     Kept apart from the row so that a thousand events change the row once.
     """
 
-    def __init__(self, connection: sqlite3.Connection, scope: str, state: ScopeState) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: sqlite3.Connection, scope: str, state: ScopeState, projection: Projection | None
+    ) -> None:
+        self._connection, self._projection = connection, projection
         self.scope = scope
         self.epoch, self.version, self.seq = state.epoch, state.version, state.seq
         self.digest, self.objects = state.digest, state.objects
@@ -118,9 +146,10 @@ class ScopeFold:
             epoch=self.epoch, version=self.version, seq=self.seq, digest=self.digest, objects=self.objects
         )
 
-    def put(self, event: Event, seq: int, *, park: bool = False) -> fold.Verdict:
+    def put(self, event: Event, seq: int, content: object = None, *, park: bool = False) -> fold.Verdict:
         """Fold one verified event; only `Verdict.APPLY` changes the object.
 
+        `content` is what the event's payload says; of a scan's result it has to be given.
         With `park` the event cannot be read: it is held, and what was in force before stays so.
         """
         address = event.address
@@ -132,6 +161,8 @@ class ScopeFold:
         if verdict is fold.Verdict.APPLY:
             self._count(address, held, event)
             self._keep(event, seq, _PARKED if park else _OBJECTS)
+            if self._projection is not None and not park:
+                self._project(self._projection, event, content)
         elif verdict is fold.Verdict.DUPLICATE and seq > row[4]:
             self._connection.execute(f"UPDATE {table} SET seq=? WHERE {_KEY}", (seq, *key))  # noqa: S608
         self.advance(event, seq)
@@ -165,27 +196,49 @@ class ScopeFold:
             self._connection.execute(f"DELETE FROM parked WHERE {_KEY}", (a.scope, a.kind, a.name))  # noqa: S608
             self._parked.discard((a.kind, a.name))
 
+    def _project(self, projection: Projection, event: Event, content: object) -> None:
+        a = event.address
+        if isinstance(content, Report) and not event.deleted:
+            projection.put_report(a.scope, content, len(event.body))
+        elif isinstance(content, ScannedImage) and not event.deleted:
+            projection.put_image(a.scope, content)
+        else:
+            projection.drop(a.scope, a.kind, a.name)
+
     def sweep(self, keep: Collection[tuple[str, str]]) -> int:
         """Remove every object of the scope that is not in `keep` of (kind, name); return how many."""
         rows = self._connection.execute(
             f"SELECT kind, name, revision, digest, {_COUNTED} FROM held WHERE scope=?",  # noqa: S608
             (self.scope,),
-        ).fetchall()
-        gone = 0
-        for kind, name, revision, content, counted in rows:
-            if (kind, name) in keep:
-                continue
-            if counted:
-                self.digest = digest.remove(self.digest, digest.element(kind, name, revision, content))
-                self.objects -= 1
-                gone += 1
-            for table in (_OBJECTS, _PARKED):
-                self._connection.execute(f"DELETE FROM {table} WHERE {_KEY}", (self.scope, kind, name))  # noqa: S608
-            self._parked.discard((kind, name))
-        return gone
+        )
+        gone = [row for row in rows if row[:2] not in keep]
+        for row in gone:
+            self._drop(*row)
+        return sum(row[4] for row in gone)
+
+    def drop(self, kind: str, name: str) -> None:
+        """Remove an object as if it had never been there."""
+        row = self._connection.execute(
+            f"SELECT kind, name, revision, digest, {_COUNTED} FROM held WHERE {_KEY}",  # noqa: S608
+            (self.scope, kind, name),
+        ).fetchone()
+        if row is not None:
+            self._drop(*row)
+
+    def _drop(self, kind: str, name: str, revision: int, content: str, counted: int) -> None:
+        if counted:
+            self.digest = digest.remove(self.digest, digest.element(kind, name, revision, content))
+            self.objects -= 1
+        for table in (_OBJECTS, _PARKED):
+            self._connection.execute(f"DELETE FROM {table} WHERE {_KEY}", (self.scope, kind, name))  # noqa: S608
+        self._parked.discard((kind, name))
+        if self._projection is not None:
+            self._projection.drop(self.scope, kind, name)
 
     def save(self) -> ScopeState:
         """Write the position, in the same transaction as the effects."""
+        if self._projection is not None:
+            self._projection.save()
         self._connection.execute(
             "INSERT OR REPLACE INTO scopes (scope, epoch, version, seq, digest, objects)"
             " VALUES (?,?,?,?,?,?)",
@@ -200,9 +253,11 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.history = History(connection)
+        self.scans = Scans(connection)
         self.local = LocalObjects(connection)
         self.admission = AdmissionLog(connection)
         self.inventories = Inventories(connection)
+        self.runs = Runs(connection)
 
     # positions and digests
 
@@ -222,7 +277,8 @@ class Transaction:
 
     def folding(self, scope: str) -> ScopeFold:
         """Return the fold of one scope, to put events and then `save`."""
-        return ScopeFold(self._connection, scope, self.scope(scope))
+        projection = Projection(self._connection) if scope in subjects.SCAN_SCOPES else None
+        return ScopeFold(self._connection, scope, self.scope(scope), projection)
 
     def recount(self, scope: str) -> ScopeState:
         """Return the state of a scope with digest and count computed anew from the rows."""
@@ -266,6 +322,49 @@ class Transaction:
             position.epoch, position.version = max((position.epoch, position.version), newest or (0, 0))
             position.save()
         return faults
+
+    def unsound(
+        self, scope: str, after: int, limit: int, genuine: Callable[[Event], bool]
+    ) -> tuple[list[subjects.Address], int]:
+        """Return which of the next rows are not as they were signed, and where to go on, 0 at the end.
+
+        For a store that is too large to be repaired before it is served: see `fedbus.cluster.inspection`.
+        """
+        rows = self._connection.execute(
+            "SELECT scope, category, kind, name, seq, body, statement, signature,"
+            " epoch, revision, version, digest, deleted, changed_at, encoding, rowid FROM objects"
+            " WHERE rowid > ? AND scope=? ORDER BY rowid LIMIT ?",
+            (after, scope, limit),
+        ).fetchall()
+        bad = [subjects.Address(*row[:4]) for row in rows if not _sound(row[:15], genuine)]
+        return bad, rows[-1][15] if rows else 0
+
+    def mend(self, scope: str, bad: Collection[subjects.Address]) -> None:
+        """Drop rows of a scope of scan results that are not sound, and count anew: as `repair` does."""
+        folding = self.folding(scope)
+        for a in bad:
+            folding.drop(a.kind, a.name)
+        folding.save()
+        counted = self.recount(scope)
+        folding.seq, folding.digest, folding.objects = 0, counted.digest, counted.objects
+        folding.save()
+
+    def forget_some(self, scope: str, limit: int) -> int:
+        """Drop some of a scope of scan results, and its position at once; return how many are left."""
+        folding = self.folding(scope)
+        rows = self._connection.execute(
+            "SELECT kind, name FROM held WHERE scope=? LIMIT ?", (scope, limit)
+        ).fetchall()
+        for kind, name in rows:
+            folding.drop(kind, name)
+        folding.seq = folding.version = folding.epoch = 0
+        folding.save()
+        (left,) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM held WHERE scope=? LIMIT 1)", (scope,)
+        ).fetchone()
+        if not left:
+            self.forget(scope)
+        return int(left)
 
     def _drop_unsound(self, table: str, scope: str, genuine: Callable[[Event], bool]) -> int:
         rows = self._connection.execute(
@@ -344,6 +443,36 @@ class Transaction:
         ):
             yield _held(row)
 
+    def stamps(self) -> Iterator[Stamped]:
+        """Yield the version of everything, tombstones too, in the order it was written. No body is read."""
+        for row in self._connection.execute(
+            f"SELECT {_STAMPED} FROM held ORDER BY version, seq"  # noqa: S608
+        ):
+            yield _stamped(row)
+
+    def stamp(self, a: subjects.Address) -> Stamped | None:
+        """Return the version of one object, a deleted one too; None if there never was one."""
+        row = self._connection.execute(
+            f"SELECT {_STAMPED} FROM held WHERE {_KEY}",  # noqa: S608
+            (a.scope, a.kind, a.name),
+        ).fetchone()
+        return None if row is None else _stamped(row)
+
+    def stamp_at(self, subject: str) -> Stamped | None:
+        """Return the version of what a subject names; None if that is nothing of ours."""
+        try:
+            return self.stamp(subjects.parse(subject))
+        except InvalidEvent:
+            return None
+
+    def held_at(self, a: subjects.Address) -> Held | None:
+        """Return one object as it was signed."""
+        row = self._connection.execute(
+            f"SELECT scope, category, kind, name, seq, body, statement, signature FROM held WHERE {_KEY}",  # noqa: S608
+            (a.scope, a.kind, a.name),
+        ).fetchone()
+        return None if row is None else _held(row)
+
     def sequence(self, scope: str, kind: str, name: str) -> int:
         """Return the stream sequence of an object's newest version; 0 if there is none."""
         row, _ = self._newest(scope, kind, name)
@@ -387,7 +516,7 @@ class Transaction:
         """Return how many events are parked."""
         return int(self._connection.execute("SELECT count(*) FROM parked").fetchone()[0])
 
-    def reread(self, understood: Callable[[Event], bool], check: Callable[[Event], None], at: str) -> Reread:
+    def reread(self, understood: Callable[[Event], bool], check: Callable[[Event], Any], at: str) -> Reread:
         """Sort everything anew into what this build can read and what it cannot: it may be another build.
 
         What was parked and is understood now is checked and put in force, oldest version first. What does
@@ -508,8 +637,9 @@ class Transaction:
         self._connection.execute("UPDATE answers SET done=1 WHERE changeset=?", (changeset,))
 
     def audit(self, record: AuditRecord) -> None:
-        """Append to this daemon's own audit log."""
-        self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        """Append to this daemon's own audit log, which keeps the newest; the bus has them all."""
+        done = self._connection.execute("INSERT INTO audit (record) VALUES (?)", (codec.encode(record),))
+        self._connection.execute("DELETE FROM audit WHERE id<=?", ((done.lastrowid or 0) - KEEP_AUDIT,))
 
     def audit_records(self) -> list[AuditRecord]:
         """Return this daemon's own audit log, oldest first."""
@@ -544,6 +674,11 @@ def _stored(row: tuple[Any, ...]) -> StoredObject:
         deleted=bool(deleted),
         changed_at=changed_at,
     )
+
+
+def _stamped(row: tuple[Any, ...]) -> Stamped:
+    scope, category, kind, name, *stamp = row
+    return Stamped(subjects.Address(scope, category, kind, name), *stamp)
 
 
 def _held(row: tuple[Any, ...]) -> Held:

@@ -20,8 +20,14 @@ def asked(request: web.Request, comment: str, digest: str = "") -> Request:
     if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
         raise InvalidInput(f"an idempotency key has at most {MAX_KEY} printable characters")
     who = principal(request)
-    # The name alone: every cluster reads it, and an address is nobody's business there.
-    return Request(actor=who.name if who else "", comment=comment[:MAX_COMMENT], key=key, digest=digest)
+    # Every cluster reads the name; an address is nobody's business there, and stays on the master.
+    return Request(
+        actor=who.name if who else "",
+        origin=who.remote if who else "",
+        comment=comment[:MAX_COMMENT],
+        key=key,
+        digest=digest,
+    )
 
 
 async def digest_of(request: web.Request) -> str:

@@ -9,7 +9,9 @@ does; `next_cursor` goes on from the last object seen, whatever came or went mea
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -17,9 +19,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fedbus.core import etags
+from fedbus.core.unwritten import OF_A_GROUP, unwritten
 from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model.objects import StoredObject
-from fedbus.model.policy import KINDS, Webhook
+from fedbus.model.policy import KINDS, Policy, Webhook
+from fedbus.model.policy.scope import scope_named
 from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described, many
 
@@ -110,21 +114,35 @@ class _Item(msgspec.Struct, frozen=True):
     stored: StoredObject
 
 
-def routes(reader: PolicyReader) -> list[web.RouteDef]:
-    """Make the routes."""
+class Beside(msgspec.Struct, frozen=True):
+    """What objects of a kind are shown with that is no part of them: its type, and what it is by name.
+
+    It changes without the object, so these are always answered whole and never with 304.
+    """
+
+    type: type[msgspec.Struct]
+    of: Callable[[str], Awaitable[msgspec.Struct]]
+
+
+_NOTHING: Mapping[str, Beside] = MappingProxyType({})
+
+
+def routes(reader: PolicyReader, beside: Mapping[str, Beside] = _NOTHING) -> list[web.RouteDef]:
+    """Make the routes; `beside` says by kind what objects are shown with."""
     made: list[web.RouteDef] = []
     for kind, paths in PATHS.items():
-        made.append(web.get(paths.list_path, _list(reader, kind, paths.list_key)))
-        made.append(web.get(paths.item_path, _item(reader, kind, paths.item_key)))
+        more = beside.get(kind)
+        made.append(web.get(paths.list_path, _list(reader, kind, paths.list_key, more)))
+        made.append(web.get(paths.item_path, _item(reader, kind, paths.item_key, more)))
     made.append(web.get(ADMISSION_STATE, _admission_state(reader)))
     made.append(web.get(SYSTEM_CONFIG, _system_config(reader)))
     return made
 
 
-def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
+def _list(reader: PolicyReader, kind: str, key: str, beside: Beside | None) -> Handler:
     @described(
         f"List every {kind}",
-        answer=_list_type(kind, key),
+        answer=_list_type(kind, key, beside),
         query=(SCOPE, *_PAGING),
         headers=("If-None-Match",),
         tag=kind,
@@ -132,11 +150,11 @@ def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         found = await _read(reader, _scopes(request), kind)
         tag = etags.of_all(item.stored for item in found)
-        if _known(request, tag):
+        if beside is None and _known(request, tag):
             return web.Response(status=304, headers={"ETag": tag})
         page, more = _page(request, found)
         answer: dict[str, object] = {
-            key: [msgspec.Raw(item.stored.payload) for item in page],
+            key: [await _shown(item.stored, beside) for item in page],
             **_about([item.stored for item in page]),
         }
         if more:
@@ -146,38 +164,75 @@ def _list(reader: PolicyReader, kind: str, key: str) -> Handler:
     return handle
 
 
-def _list_type(kind: str, key: str) -> type[msgspec.Struct]:
-    """Make the type of the answer to a list of a kind."""
+async def _shown(stored: StoredObject, beside: Beside | None) -> object:
+    """Return an object as it is answered."""
+    if beside is None:
+        return msgspec.Raw(stored.payload)
+    shown = msgspec.json.decode(stored.payload, type=dict[str, object])
+    return shown | msgspec.to_builtins(await beside.of(stored.name))
+
+
+@cache
+def _shown_type(kind: str, beside: Beside | None) -> type[msgspec.Struct]:
     of = KINDS[kind].type
+    if beside is None:
+        return of
+    more = [(field.name, field.type, field.default) for field in msgspec.structs.fields(beside.type)]
+    return msgspec.defstruct(f"{of.__name__}Summary", more, bases=(of,), frozen=True, kw_only=True)
+
+
+def _list_type(kind: str, key: str, beside: Beside | None) -> type[msgspec.Struct]:
+    """Make the type of the answer to a list of a kind."""
+    of = _shown_type(kind, beside)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         (key, many(of)),
         ("revisions", dict[str, int]),
         ("targets", dict[str, dict[str, Any]], {}),
         ("next_cursor", str, ""),
     ]
-    return msgspec.defstruct(f"{of.__name__}List", fields)
+    return msgspec.defstruct(f"{KINDS[kind].type.__name__}List", fields)
 
 
-def _item_type(kind: str, key: str) -> type[msgspec.Struct]:
+def _item_type(kind: str, key: str, beside: Beside | None = None) -> type[msgspec.Struct]:
     """Make the type of the answer to one object of a kind."""
-    of = KINDS[kind].type
+    of = _shown_type(kind, beside)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         (key, of),
         ("target", dict[str, Any], {}),
         ("clusters", dict[str, str], {}),
     ]
-    return msgspec.defstruct(f"{of.__name__}Item", fields)
+    return msgspec.defstruct(f"{KINDS[kind].type.__name__}Item", fields)
 
 
-def _item(reader: PolicyReader, kind: str, key: str) -> Handler:
-    answer = _item_type(kind, key)
+def _item(reader: PolicyReader, kind: str, key: str, beside: Beside | None) -> Handler:
+    answer = _item_type(kind, key, beside)
 
     @described(f"Show one {kind}", answer=answer, query=(SCOPE,), headers=("If-None-Match",), tag=kind)
     async def handle(request: web.Request) -> web.Response:
-        stored = await _find(reader, _scopes(request), kind, request.match_info["name"])
-        return _one(request, key, stored)
+        scopes, name = _scopes(request), request.match_info["name"]
+        try:
+            stored = await _find(reader, scopes, kind, name)
+        except NotFound:
+            if (empty := await _unwritten(reader, scopes, kind, name)) is None:
+                raise
+            return respond.json({key: empty})
+        if beside is None:
+            return _one(request, key, stored)
+        shown = {key: await _shown(stored, beside), **_placed(stored)}
+        return respond.json(shown, headers={"ETag": etags.of(stored)})
 
     return handle
+
+
+async def _unwritten(reader: PolicyReader, scopes: tuple[str, ...], kind: str, name: str) -> Policy | None:
+    """Return what NeuVector shows of an object that is there and was never written; it has no tag."""
+    for scope in map(scope_named, scopes):
+        known = name in scope.reserved or (
+            kind in OF_A_GROUP and await reader.object(scope.name, "group", name) is not None
+        )
+        if (empty := unwritten(kind, name, scope, group=known)) is not None:
+            return empty
+    return None
 
 
 def _admission_state(reader: PolicyReader) -> Handler:

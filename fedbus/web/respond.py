@@ -6,12 +6,16 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 
-from fedbus.errors import Fault, InvalidInput
+from fedbus.errors import Fault, InvalidInput, TooLarge
 from fedbus.web import yaml_documents
 from fedbus.web.yaml_documents import Document
 
 T = TypeVar("T")
+
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "zstd"})
+"""What a body may be compressed with; aiohttp decompresses it as it is read, so that a limit bounds both."""
 
 READ_TIMEOUT = 30.0
 """Seconds a client may take to send its body."""
@@ -96,6 +100,33 @@ def _fault(message: str) -> Fault:
     if named := _NAMED.match(text):
         path = f"{path}.{named['name']}" if path else named["name"]
     return Fault(path, text)
+
+
+async def large_json(request: web.Request, most: int, seconds: float) -> bytes:
+    """Read a JSON body of at most `most` bytes, decompressed, that arrives within `seconds`.
+
+    It is for routes that take more than the application does. Raises TooLarge, and InvalidInput as `body`.
+    """
+    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        raise InvalidInput(
+            "The Content-Encoding is not understood here",
+            code="MEDIA_TYPE_UNSUPPORTED",
+            remedy="Send it as it is, or compressed with gzip or zstd",
+        )
+    if not request.content_type.endswith("+json"):
+        _require(request, _JSON)
+    read = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while part := await request.content.readany():
+                read += part
+                if len(read) > most:
+                    raise TooLarge(f"The body has more than {most >> 20} MiB")
+    except TimeoutError as error:
+        raise InvalidInput("The body did not arrive in time", code="BODY_MALFORMED") from error
+    except (ContentEncodingError, web.RequestPayloadError) as error:
+        raise InvalidInput("The body is not what its Content-Encoding says", code="BODY_MALFORMED") from error
+    return bytes(read)
 
 
 async def _read(request: web.Request) -> bytes:

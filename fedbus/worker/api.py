@@ -4,15 +4,29 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api
+from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
+from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.pipelines import held_in
 from fedbus.cluster.policy_reader import PolicyReaders
-from fedbus.core import connectivity, protocol
+from fedbus.cluster.submission import Submissions
+from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden
 from fedbus.model import subjects
-from fedbus.model.federation import Link, RestInfo, ScopeState, SummaryRow, Sync, Versions
+from fedbus.model.federation import (
+    CHECKPOINT_SECONDS,
+    Link,
+    RestInfo,
+    ScanSync,
+    ScanTotal,
+    ScopeState,
+    SummaryRow,
+    Sync,
+    Versions,
+)
 from fedbus.model.policy import LOCAL, Scope
 from fedbus.store.federated import FederatedPolicy
+from fedbus.store.transaction import Transaction
 from fedbus.web import health, openapi, policy_reads, respond
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
@@ -22,8 +36,8 @@ from fedbus.worker import metrics
 from fedbus.worker.dialogue import Joining
 from fedbus.worker.lifecycle import Worker
 
-STALE_AFTER = 30.0
-"""Seconds without a signed checkpoint after which a worker says that its bus may be frozen."""
+STALE_AFTER = 6
+"""Checkpoints missed until the master, or the bus between, is thought to stand still."""
 
 
 class JoinBody(msgspec.Struct):
@@ -53,8 +67,14 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(handlers.routes())
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
-    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database)))
-    app.add_routes(policy_api.routes(handlers.writer))
+    beside = registry_api.beside(worker.registries, worker.scans)
+    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
+    app.add_routes(scan_reads.routes(worker.scans, worker.clock))
+    app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
+    app.add_routes(registry_api.routes(worker.registries, handlers.writer))
+    held = held_in(worker.scans, (LOCAL_RESULTS,))
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
+    app.add_routes(submission_api.routes(submissions))
     app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())
     worker.hub.attach(app)
@@ -170,18 +190,21 @@ class Handlers:
             return respond.json({"clusters": []})
         row = await own_row(self._worker)
         states = await self._worker.database.read(lambda tx: tx.scopes())
+        states |= await self._worker.scans.read(lambda tx: tx.scopes())
         return respond.json({"clusters": [row], "scopes": states})
 
     @described(tag="membership")
     async def quarantine(self, _request: web.Request) -> web.Response:
         """List the events that were refused."""
         found = await self._worker.database.read(lambda tx: tx.quarantined())
+        found += await self._worker.scans.read(lambda tx: tx.quarantined())
         return respond.json({"events": found})
 
     @described(tag="membership")
     async def parked(self, _request: web.Request) -> web.Response:
         """List the events that are held and only a newer build can read: it applies them at its start."""
         found = await self._worker.database.read(lambda tx: tx.parked())
+        found += await self._worker.scans.read(lambda tx: tx.parked())
         return respond.json({"events": found})
 
     @hidden
@@ -206,6 +229,8 @@ async def own_row(worker: Worker) -> SummaryRow:
     states = await worker.database.read(lambda tx: tx.scopes())
     counts = await worker.database.read(lambda tx: tx.counts(subjects.SCOPE_ALL))
     quarantined, parked = await worker.database.read(lambda tx: (tx.quarantined_count(), tx.parked_count()))
+    quarantined += await worker.scans.read(lambda tx: tx.quarantined_count())
+    scans = await _scans(worker)
     held = states.get(subjects.SCOPE_ALL, ScopeState())
     link = _link(worker)
     mine = protocol.ours(__version__)
@@ -215,17 +240,37 @@ async def own_row(worker: Worker) -> SummaryRow:
         name=m.name,
         role="joint",
         link=Link(state=link),
-        sync=_sync(held, head),
+        sync=_both(_sync(held, head), scans),
         version=version_state(masters_versions(worker) or mine, mine),
         membership="joined" if m.joined else ("left" if m.state == "left" else "removed"),
         status=_status(worker, link) if m.joined else m.state,
         labels=m.labels,
         counts=counts,
+        scans=scans,
         own_objects=states.get(subjects.own_scope(m.cluster_id), ScopeState()).objects,
         quarantined=quarantined,
         parked=parked,
         joined_at=m.joined_at,
         cluster=worker.cluster.report(),
+    )
+
+
+async def _scans(worker: Worker) -> ScanSync:
+    def read(tx: Transaction) -> tuple[ScopeState, ScanTotal]:
+        reports, size = tx.scans.total(subjects.SCOPE_SCANS)
+        return tx.scope(subjects.SCOPE_SCANS), ScanTotal(reports=reports, bytes=size)
+
+    active = worker.active
+    head = active.checkpoint.scans if active and active.checkpoint else None
+    return summary.scans_of(*await worker.scans.read(read), head)
+
+
+def _both(policy: Sync, scans: ScanSync) -> Sync:
+    """Return what is known of policy and scan results together."""
+    if policy.state != "synced" or scans.state == "synced":
+        return policy
+    return msgspec.structs.replace(
+        policy, state=scans.state, digests_equal=False if scans.state == "out_of_sync" else None
     )
 
 
@@ -255,7 +300,10 @@ def _link(worker: Worker) -> LinkState:
     active = worker.active
     if active is None or not active.session.up.is_set():
         return "offline"
-    return "stale" if worker.clock.monotonic() - active.checkpoint_at > STALE_AFTER else "online"
+    last = active.checkpoint
+    interval = last.checkpoint_interval if last is not None else CHECKPOINT_SECONDS
+    age = worker.clock.monotonic() - active.checkpoint_at
+    return "stale" if age > STALE_AFTER * interval else "online"
 
 
 def _sync(held: ScopeState, head: ScopeState | None) -> Sync:

@@ -4,14 +4,12 @@ import asyncio
 from functools import partial
 
 import structlog
-import uvloop
 
-from fedbus import __version__, tracing
-from fedbus import log as log_setup
+from fedbus import daemon
+from fedbus.cluster.inspection import keep_file
 from fedbus.config import WorkerSettings
-from fedbus.errors import ConfigError, only
 from fedbus.pki import files
-from fedbus.runtime import Clock, Service, give_memory_back, serve, stop_on_signals
+from fedbus.runtime import Clock, Service, serve
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths
@@ -35,10 +33,13 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
         )
         hosts = rest_hosts(settings.rest_host, settings.rest_names)
         tls = RestTls(settings.data_dir, hosts, now=clock.now(), randomness=clock.random_bytes)
-        async with Database(settings.data_dir / "store.db", "NORMAL") as database:
+        async with (
+            Database(settings.data_dir / "store.db", "NORMAL") as database,
+            Database(settings.data_dir / "scans.db", "NORMAL", scans=True) as scans,
+        ):
             if database.damaged:
                 log.error("store_damaged", moved_to=str(database.damaged), remedy="the bus rebuilds it")
-            worker = Worker(settings, database, auth, clock)
+            worker = Worker(settings, database, scans, auth, clock)
             if worker.membership is not None and worker.membership.joined:
                 await inspect(database, worker.membership.verifier())
                 await worker.read_again()
@@ -56,28 +57,15 @@ async def serve_worker(settings: WorkerSettings, stop: asyncio.Event, clock: Clo
             services: dict[str, Service] = {
                 "membership": worker.run,
                 "bootstrap": Bootstrap(worker).run,
+                "registries": worker.registries.run,
                 "rest": rest.run,
                 "certificate": partial(tls.keep, clock.now),
                 **worker.cluster.services(),
+                "scans file": partial(keep_file, scans),
             }
             await serve(services, stop, grace=8.0)
 
 
 def run(settings: WorkerSettings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises ConfigError for what cannot be served."""
-    log_setup.set_up(settings.log_level)
-    give_memory_back()
-
-    end_tracing = tracing.set_up(settings.tracing_endpoint, "worker", __version__)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            await serve_worker(settings, stop, Clock())
-
-    try:
-        uvloop.run(main())
-    except* OSError as errors:
-        raise ConfigError(f"the worker cannot go on: {only(errors)}") from errors
-    finally:
-        end_tracing()
+    daemon.run("worker", serve_worker, settings)

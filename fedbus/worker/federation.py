@@ -11,9 +11,10 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
-from fedbus.core import connectivity
+from fedbus.cluster.inspection import Inspection
+from fedbus.core import backoff, connectivity
 from fedbus.core.requests import Questions
-from fedbus.errors import FedbusError, Refused
+from fedbus.errors import FedbusError, Refused, only
 from fedbus.kube.inventory import Inventory
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
@@ -30,7 +31,7 @@ from fedbus.model.federation import (
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.signing import Signed, Verifier
 from fedbus.pki.verification import genuine
-from fedbus.runtime import Clock, first, rfc3339
+from fedbus.runtime import Clock, cancelled, first, rfc3339
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
 from fedbus.worker import dialogue
@@ -38,12 +39,15 @@ from fedbus.worker.answering import Answering, Method
 from fedbus.worker.folding import Folded, Folder
 from fedbus.worker.follower import Follower
 from fedbus.worker.inventory_reports import InventoryReports
+from fedbus.worker.large import LargeReports
 from fedbus.worker.membership import Membership, MembershipFiles
 from fedbus.worker.reporter import Reporter
 
 log = structlog.get_logger(__name__)
 
 RETRY_RENEWAL = 60.0
+SCAN_BATCH, SCAN_BYTES = 64, 1024 * 1024
+"""Scan results in one pull, and their bytes: policy waits behind what is under way on the same connection."""
 
 
 class AppliedNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +81,7 @@ class ActiveMembership:
         membership: Membership,
         files: MembershipFiles,
         database: Database,
+        scans: Database,
         clock: Clock,
         hub: Hub,
         on_ended: Callable[[Dismissal], Awaitable[None]],
@@ -102,12 +107,14 @@ class ActiveMembership:
             inventory_interval,
             partial(dialogue.send_inventory, cluster_id=membership.cluster_id),
         )
+        self._scans = scans
         self.reporter = Reporter(
             database,
-            membership.cluster_id,
-            clock,
-            membership.heartbeat_interval,
-            self._look_after,
+            scans,
+            cluster_id=membership.cluster_id,
+            clock=clock,
+            interval=membership.heartbeat_interval,
+            prepare=self._look_after,
             describe=self._described,
         )
         self.session = Supervisor(
@@ -129,6 +136,8 @@ class ActiveMembership:
         )
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
+        self._scan_follower = self._follower_of_scans()
+        self._inspection = Inspection(scans, self._verifier, clock)
 
     def _described(self) -> ClusterReport:
         return msgspec.structs.replace(self._describe(), inventory_digest=self._inventory.digest)
@@ -147,6 +156,22 @@ class ActiveMembership:
             on_control=self._control,
         )
 
+    def _follower_of_scans(self) -> Follower:
+        m = self.membership
+        return Follower(
+            database=self._scans,
+            folder=Folder(self._verifier, m.federation_id, subjects.SCOPE_SCANS),
+            consumer=f"{m.cluster_id}-scans",
+            stream=topology.SCANS,
+            filter_subject=subjects.scope_filter(subjects.SCOPE_SCANS),
+            clock=self._clock,
+            on_applied=self._applied,
+            on_control=self._control,
+            prepare=LargeReports(self._scans, self._verifier, m.federation_id).bring,
+            batch=SCAN_BATCH,
+            max_bytes=SCAN_BYTES,
+        )
+
     def _endpoint(self) -> Endpoint:
         m = self.membership
         return Endpoint(tuple(dialogue.url(address) for address in m.addresses), m.ca_pem.encode())
@@ -161,7 +186,7 @@ class ActiveMembership:
     @property
     def pending(self) -> int:
         """Events that wait on the bus, as of the last batch."""
-        return sum(follower.pending for follower in self._followers.values())
+        return sum(follower.pending for follower in (*self._followers.values(), self._scan_follower))
 
     def expiries(self) -> dict[str, float]:
         """Return when each credential expires, in Unix seconds."""
@@ -182,6 +207,7 @@ class ActiveMembership:
             ):
                 for follower in self._followers.values():
                     group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
+                group.create_task(self._follow_scans(connection), name="follow scans")
                 group.create_task(self.reporter.report(connection), name="report")
                 group.create_task(
                     self._answering.serve(connection, self.membership.cluster_id), name="answering"
@@ -191,6 +217,23 @@ class ActiveMembership:
         except asyncio.CancelledError:
             await self._say_goodbye(connection)
             raise
+
+    async def _follow_scans(self, connection: Connection) -> None:
+        """Follow the scan results; what goes wrong with them begins anew, and policy has no part in it."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._scan_follower.follow(connection), name="scan follower")
+                    group.create_task(self._inspection.keep(self._scans_altered), name="scan inspection")
+            except* FedbusError as errors:
+                error = only(errors)
+                if connection.closed.is_set() or cancelled():
+                    raise error from None
+                log.warning("scans_interrupted", **connectivity.facts(error))
+            pause = backoff.delay(attempt, self._clock.jitter())
+            await first(connection.closed.wait(), timeout=pause)
 
     async def _say_goodbye(self, connection: Connection) -> None:
         """Tell the master that this worker stops, so that it need not find out by silence."""
@@ -242,6 +285,9 @@ class ActiveMembership:
                 self._followers[scope].rewind()
         self._on_policy()
 
+    async def _scans_altered(self) -> None:
+        self._scan_follower.rewind()
+
     async def _resync(self, resync: Resync) -> None:
         log.info("resync", force=resync.force)
         if resync.force:
@@ -250,6 +296,18 @@ class ActiveMembership:
             if resync.force:
                 follower.rewind()
             await follower.check(resync.checkpoint)
+        if resync.force:
+            self._scan_follower.rewind()
+        await self._check_scans(resync.checkpoint)
+
+    async def _check_scans(self, checkpoint: Checkpoint) -> None:
+        """Compare the scan results with their head, which has an epoch of its own."""
+        if (head := checkpoint.scans) is not None:
+            await self._scan_follower.check(
+                msgspec.structs.replace(
+                    checkpoint, epoch=head.epoch, scopes={subjects.SCOPE_SCANS: head.state}
+                )
+            )
 
     async def _dismissed(self, dismissal: Dismissal) -> None:
         if dismissal.cluster_id != self.membership.cluster_id:
@@ -282,6 +340,7 @@ class ActiveMembership:
         self.skew = self._clock.now() - checkpoint.time
         for follower in self._followers.values():
             await follower.check(checkpoint)
+        await self._check_scans(checkpoint)
 
     async def _renew_in_time(self, connection: Connection) -> None:
         """Ask for a new credential at two thirds of this one's life, and reconnect with it."""

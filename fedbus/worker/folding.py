@@ -25,6 +25,8 @@ class Item(msgspec.Struct, frozen=True):
     refused: Quarantined | None = None
     trace: str = ""
     """The `traceparent` it came with; not signed."""
+    content: object = None
+    """What its payload says."""
 
     @property
     def changeset(self) -> str:
@@ -98,7 +100,7 @@ class Folder:
                 self._verifier, self._federation_id, message.subject, message.headers, message.data
             )
             _check_scope(event, self.scope)
-            payload.check(event)
+            content = payload.check(event)
         except InvalidEvent as error:
             refused = Quarantined(
                 at=at,
@@ -112,7 +114,7 @@ class Folder:
             )
             return Item(message.seq, None, refused)
         trace = message.headers.get(tracing.HEADER, "") if tracing.on() else ""
-        return Item(message.seq, event, trace=tracing.well_formed(trace))
+        return Item(message.seq, event, trace=tracing.well_formed(trace), content=content)
 
 
 class _Pass:
@@ -131,11 +133,22 @@ class _Pass:
                 self.result.count("", "refused")
             self.fold.seq = max(self.fold.seq, item.seq)
         else:
-            self._put(item.event, item.seq, item.trace)
+            self._put_whole(item.event, item)
 
-    def _put(self, event: Event, seq: int, trace: str) -> None:
+    def _put_whole(self, event: Event, item: Item) -> None:
+        """Put an event, a large one with what it names; without that it is set aside."""
+        try:
+            content = self._tx.scans.whole(event.address.name, item.content)
+        except InvalidEvent as error:
+            self.result.count(event.address.kind, "refused")
+            self._set_aside(event, item.seq, error.code, error.message)
+            self.fold.seq = max(self.fold.seq, item.seq)
+        else:
+            self._put(event, item.seq, item.trace, content)
+
+    def _put(self, event: Event, seq: int, trace: str, content: object) -> None:
         park = not payload.understood(event)
-        verdict = self.fold.put(event, seq, park=park)
+        verdict = self.fold.put(event, seq, content, park=park)
         self.result.seen.append((event.address.kind, event.address.name))
         if verdict is Verdict.APPLY and park:
             self.result.parked += 1

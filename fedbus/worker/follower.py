@@ -7,12 +7,13 @@ that remains: an empty or restored stream by itself never deletes anything (guar
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 import structlog
 
 from fedbus import metrics, tracing
-from fedbus.bus.reader import Reader
+from fedbus.bus.reader import BATCH, MAX_BYTES, Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest
 from fedbus.model import subjects
@@ -31,6 +32,7 @@ MAX_SNAPSHOT_INTERVAL = 300.0
 
 Applied = Callable[[Folded], Awaitable[None]]
 Control = Callable[[Event], Awaitable[None]]
+Prepare = Callable[[Connection, Sequence[Message]], Awaitable[None]]
 
 
 class Follower:
@@ -47,13 +49,18 @@ class Follower:
         clock: Clock,
         on_applied: Applied,
         on_control: Control,
+        prepare: Prepare | None = None,
+        batch: int = BATCH,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
+        """Take what `prepare` does before messages are folded: fetch what they only name."""
         self.scope = folder.scope
         self.pending = 0
         """Events that wait on the bus, as of the last batch."""
         self._database, self._folder, self._clock = database, folder, clock
         self._consumer, self._stream, self._filter = consumer, stream, filter_subject
         self._on_applied, self._on_control = on_applied, on_control
+        self._prepare, self._batch, self._max_bytes = prepare, batch, max_bytes
         self._rewind = asyncio.Event()
         self._from_nothing = False
         self._snapshot: set[tuple[str, str]] | None = None
@@ -68,10 +75,19 @@ class Follower:
         """Read for ever on one session. Raises Unavailable when it ends."""
         while True:
             self._rewind.clear()
-            reader = Reader(connection, self._stream, self._consumer, self._filter, api=subjects.MEMBERS_API)
+            reader = Reader(
+                connection,
+                self._stream,
+                self._consumer,
+                self._filter,
+                api=subjects.MEMBERS_API,
+                batch=self._batch,
+                max_bytes=self._max_bytes,
+            )
             await self._attach(reader)
+            handle = partial(self._handle, connection)
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(reader.run(self._handle, idle=True), name=f"read {self.scope}")
+                reading = group.create_task(reader.run(handle, idle=True), name=f"read {self.scope}")
                 await first(asyncio.wait([reading]), self._rewind.wait())
                 reading.cancel()
 
@@ -82,10 +98,10 @@ class Follower:
             self._snapshot = set()
             self._last_snapshot = self._clock.monotonic()
             await self._database.write(self._unplace)
+            self._from_nothing = False  # the position says it from here on; a rewind that comes later counts
         else:
             self._snapshot = None
         pending = await reader.attach(None if self._snapshot is not None else state.seq)
-        self._from_nothing = False
         self._caught_up = pending == 0
         self.pending = pending
         log.info(
@@ -104,13 +120,15 @@ class Follower:
         fold.seq = 0
         fold.save()
 
-    async def _handle(self, messages: Sequence[Message]) -> None:
+    async def _handle(self, connection: Connection, messages: Sequence[Message]) -> None:
         if not messages:
             if not self._caught_up:
                 # Something is to come and does not: a message that the server cannot read. A snapshot
                 # passes it if it was superseded; if not, the master makes the stream anew.
                 self._again("the stream stands still")
             return
+        if self._prepare is not None:
+            await self._prepare(connection, messages)
         at, began = self._clock.stamp(), self._clock.now()
         async with self._folding:
             started = self._clock.monotonic()

@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.cluster import assessment
+from fedbus.cluster import assessment, inspection, registry_run, registry_setup
+from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
+from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
 from fedbus.config import WorkerSettings
@@ -51,12 +53,34 @@ class Worker:
     """A worker daemon: standalone until it joins."""
 
     def __init__(
-        self, settings: WorkerSettings, database: Database, auth: Authenticator, clock: Clock
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        scans: Database,
+        auth: Authenticator,
+        clock: Clock,
     ) -> None:
-        self.settings, self.database, self.auth, self.clock = settings, database, auth, clock
+        self.settings, self.database, self.scans = settings, database, scans
+        self.auth, self.clock = auth, clock
+        self.local_results = LocalResults(scans)
         self.hub = Hub(alive=auth.alive)
-        self.cluster = OwnCluster(settings, database, clock, FederatedRules(_own_first), LocalRules())
+        self.cluster = OwnCluster(
+            settings,
+            database,
+            clock,
+            FederatedRules(_own_first),
+            LocalRules(),
+            scans=HeldScans(scans),
+        )
         self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.registries = registry_setup.registries(
+            settings,
+            clock,
+            database,
+            definitions={"local": lambda: database.read(lambda tx: tx.local.objects("registry"))},
+            results=lambda _: self.local_results,
+            on_changed=lambda run: self.hub.publish("registry", registry_run.notice(run)),
+        )
         self.files = MembershipFiles(settings.data_dir)
         self.membership = self.files.load()
         self.active: ActiveMembership | None = None
@@ -93,8 +117,7 @@ class Worker:
             at = dialogue.addresses(token, server)
             keys = self._keys()
             answer = await dialogue.join(token, keys, who, at, self.clock.now())
-            await self.database.write(_purge)
-            self.cluster.admission.changed()
+            await self._purge()
             self.membership = self.files.store(
                 answer,
                 Credentials(answer.jwt, keys.bus.seed),
@@ -154,7 +177,10 @@ class Worker:
             return self.membership or membership
 
     async def _end(self, dismissal: Dismissal) -> None:
-        """End the membership: federated data goes first, so that a crash in between repeats it."""
+        """End the membership: federated policy goes first, so that a crash in between repeats it.
+
+        Scan results may be many: they go right after, whenever this cluster stands alone.
+        """
         async with self._ending:  # the answer to a leave and the dismissal on the stream come together
             if self.membership is None or not self.membership.joined:
                 return
@@ -173,6 +199,11 @@ class Worker:
             self._changed.set()
             self.hub.publish("member", {"event": dismissal.reason, "id": dismissal.cluster_id})
 
+    async def _purge(self) -> None:
+        await self.database.write(_purge)
+        await inspection.forget(self.scans)
+        self.cluster.admission.changed()
+
     def _record(self, action: str, object_: str) -> AuditRecord:
         return AuditRecord(
             at=self.clock.stamp(), category="membership", action=action, actor="worker", object=object_
@@ -190,6 +221,7 @@ class Worker:
                 membership=self.membership,
                 files=self.files,
                 database=self.database,
+                scans=self.scans,
                 clock=self.clock,
                 hub=self.hub,
                 on_ended=self._end,
@@ -216,8 +248,7 @@ class Worker:
         while self.membership is not None and not stop.is_set():
             attempt += 1
             try:
-                await self.database.write(_purge)
-                self.cluster.admission.changed()
+                await self._purge()
                 break
             except Unavailable as error:
                 log.warning("purge_failed", error=error.message)

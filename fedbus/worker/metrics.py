@@ -3,6 +3,7 @@
 from prometheus_client.core import GaugeMetricFamily
 
 from fedbus import metrics
+from fedbus.model import subjects
 from fedbus.worker.lifecycle import Worker
 
 
@@ -11,12 +12,16 @@ async def read(worker: Worker) -> list[GaugeMetricFamily]:
     quarantined, parked, states = await worker.database.read(
         lambda tx: (tx.quarantined_count(), tx.parked_count(), tx.scopes())
     )
+    held, quarantined_scans = await worker.scans.read(
+        lambda tx: (tx.scans.total(subjects.SCOPE_SCANS), tx.quarantined_count())
+    )
     applied = max((s.version for s in states.values()), default=0)
     families = [
-        metrics.number("fedbus_quarantined_events", "Events in quarantine.", quarantined),
+        metrics.number("fedbus_quarantined_events", "Events in quarantine.", quarantined + quarantined_scans),
         metrics.number("fedbus_parked_events", "Events held that only a newer build can read.", parked),
         metrics.number("fedbus_agent_applied_version", "The newest version that was applied.", applied),
     ]
+    families += _scans(*held)
     active = worker.active
     if active is None:
         return families
@@ -39,3 +44,10 @@ async def read(worker: Worker) -> list[GaugeMetricFamily]:
         about = "This clock ahead of the master's."
         families.append(metrics.number("fedbus_clock_skew_seconds", about, active.skew))
     return families
+
+
+def _scans(reports: int, size: int) -> list[GaugeMetricFamily]:
+    return [
+        metrics.number("fedbus_scan_reports", "Federated scan reports that are held.", reports),
+        metrics.number("fedbus_scan_report_bytes", "The bytes of their bodies.", size),
+    ]

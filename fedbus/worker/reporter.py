@@ -7,7 +7,7 @@ from fedbus import __version__
 from fedbus.bus.session import Connection
 from fedbus.core import protocol
 from fedbus.model import codec, subjects
-from fedbus.model.federation import ClusterReport, Heartbeat
+from fedbus.model.federation import ClusterReport, Heartbeat, ScanTotal, ScopeState
 from fedbus.runtime import Clock, first
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
@@ -22,18 +22,19 @@ class Reporter:
     def __init__(
         self,
         database: Database,
+        scans: Database,
+        *,
         cluster_id: str,
         clock: Clock,
         interval: float,
         prepare: Callable[[], Awaitable[None]],
-        *,
         describe: Callable[[], ClusterReport] = ClusterReport,
     ) -> None:
         """Take what `prepare` does before each report: look whether the store is still what it should be.
 
         `describe` says what else there is to tell of this cluster.
         """
-        self._database, self._cluster_id, self._clock = database, cluster_id, clock
+        self._database, self._scans, self._cluster_id, self._clock = database, scans, cluster_id, clock
         self.interval, self._prepare, self._describe = interval, prepare, describe
         self.changed = asyncio.Event()
         self.alarms = 0
@@ -55,18 +56,26 @@ class Reporter:
     async def make(self, *, stopping: bool = False) -> Heartbeat:
         """Return where this worker stands now."""
         described = self._describe()
+        states, total, set_aside, parked = await self._scans.read(_scans)
 
         def read(tx: Transaction) -> Heartbeat:
             return Heartbeat(
                 sent_at=self._clock.now(),
                 versions=protocol.ours(__version__),
-                scopes=tx.scopes(),
+                scopes=tx.scopes() | states,
+                scans=total,
                 counts=tx.counts(subjects.SCOPE_ALL),
-                quarantined=tx.quarantined_count(),
-                parked=tx.parked_count(),
+                quarantined=tx.quarantined_count() + set_aside,
+                parked=tx.parked_count() + parked,
                 alarms=self.alarms,
                 stopping=stopping,
                 cluster=described,
             )
 
         return await self._database.read(read)
+
+
+def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int, int]:
+    reports, size = tx.scans.total(subjects.SCOPE_SCANS)
+    total = ScanTotal(reports=reports, bytes=size)
+    return tx.scopes(), total, tx.quarantined_count(), tx.parked_count()

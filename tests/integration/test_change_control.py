@@ -45,13 +45,36 @@ async def test_a_preview_refuses_what_apply_would_refuse(master: Daemon) -> None
     assert (status, bool(problem["errors"])) == (422, True)
 
 
+async def test_a_preview_of_more_than_one_change_can_hold_is_refused_like_the_change(master: Daemon) -> None:
+    documents = {"documents": [group(f"g{number}") for number in range(5000)]}
+    for path in ("/v1/fed/apply?dry_run=true", "/v1/fed/apply"):
+        status, problem = await master.call("POST", path, documents)
+        assert (status, problem["reason"]) == (422, "CHANGESET_TOO_LARGE")
+        assert "5000" in problem["detail"]
+        assert "1000" in problem["detail"]
+        assert "parts of at most 1000" in problem["remedy"]
+    assert (await master.get("/v1/group"))["groups"] == []
+
+
+async def test_a_change_for_no_cluster_says_so_before_and_after(master: Daemon, tmp_path: Path) -> None:
+    for_gold = group("web") | {"target": {"selector": {"tier": "gold"}}}
+    for_nobody = group("db") | {"target": {"cluster": "nobody"}}
+    documents = {"documents": [for_gold, for_nobody, group("all")]}
+    async with Daemon("worker", tmp_path / "a") as worker:
+        await joined(master, worker, "a", labels={"tier": "gold"})
+        preview = (await master.post("/v1/fed/apply?dry_run=true", documents))["changes"]
+        done = (await master.post("/v1/fed/apply", documents))["changes"]
+    assert [one.get("clusters") for one in preview] == [1, 0, None]
+    assert [one.get("clusters") for one in done] == [1, 0, None]
+
+
 async def test_history_says_who_changed_what_and_why(master: Daemon) -> None:
     await apply(master, group("web", "first"))
     await master.post("/v1/fed/apply", {"documents": [group("web", "second")], "comment": "ticket 7"})
     await apply(master, {"kind": "group", "op": "delete", "spec": {"name": "fed.web"}})
     deleted, updated, created = await history(master, "group", "fed.web")
     assert [one["op"] for one in (deleted, updated, created)] == ["deleted", "updated", "created"]
-    assert (updated["comment"], updated["actor"]) == ("ticket 7", "local")
+    assert (updated["comment"], updated["actor"], updated["from"]) == ("ticket 7", "local", "127.0.0.1")
     assert updated["diff"] == [{"path": "comment", "before": "first", "after": "second"}]
     newest = (await master.get("/v1/fed/history?limit=1"))["revisions"]
     assert [one["revision"] for one in newest] == [3]

@@ -547,8 +547,8 @@ async def test_status_log_and_doctor_give_the_same_code_and_remedy(scene: Scene)
         master = await of_master.examine(MasterSettings(data_dir=scene.master.directory), Clock(), MAX_SKEW)
 
         async def tried_again() -> dict[str, str] | None:
-            reason = (await scene.master.call("GET", "/readyz"))[1]["reasons"]["bus"]
-            return reason if reason["code"] == "TCP_REFUSED" else None
+            reason = (await scene.master.call("GET", "/readyz"))[1]["reasons"].get("bus")
+            return reason if reason and reason["code"] == "TCP_REFUSED" else None
 
         answer: dict[str, str] = await eventually(tried_again)
         lines = [json.loads(line) for line in scene.worker.log().splitlines() if "bus_session_ended" in line]

@@ -493,12 +493,7 @@ REFUSED: dict[str, tuple[str, str, Any, str]] = {
         None,
         "SCOPE_WRONG",
     ),
-    "a local registry as policy": (
-        "POST",
-        "/v1/scan/registry",
-        {"config": {"name": "x"}},
-        "SCOPE_UNSUPPORTED",
-    ),
+    "a registry without an address": ("POST", "/v1/scan/registry", {"config": {"name": "x"}}, INVALID),
     "two things at once": (
         "PATCH",
         "/v1/policy/rule?scope=fed",

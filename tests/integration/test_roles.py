@@ -54,6 +54,9 @@ ADMINISTRATION = (
     "$JS.API.CONSUMER.CREATE.S.c1-own",
     "$JS.API.CONSUMER.CREATE.S.c1-own.fed.v1.ev.c.c2.>",
     "$JS.API.CONSUMER.CREATE.S.c1-own.>",
+    "$JS.API.CONSUMER.CREATE.S.c1-scans.fed.v1.ev.m-scans.>",
+    "$JS.API.CONSUMER.CREATE.S.c1-scans.>",
+    "$JS.API.CONSUMER.CREATE.S.c1-scans",
     "$JS.API.CONSUMER.CREATE.S.c1-all.fed.v1.ev.>",
     "$JS.API.CONSUMER.CREATE.S.aud-c1",
     "$JS.API.CONSUMER.CREATE.S.aud-c1.>",
@@ -70,6 +73,13 @@ ADMINISTRATION = (
     "fed.v1.audit.policy",
     "fed.v1.ev.all.policy.group.x",
     "fed.v1.ev.c.c1.policy.group.x",
+    "fed.v1.ev.scans.scan.report.x",
+    "fed.v1.ev.m-scans.scan.report.x",
+    "$JS.API.DIRECT.GET.S.$O.scans.M.x",
+    "$JS.API.DIRECT.GET.S.fed.v1.ev.m-scans.scan.report.x",
+    "$O.scans.C.x",
+    "$O.scans.M.x",
+    "$O.m-scans.C.x",
     "fed.v1.up.c1.other",
     "fed.v1.up.c1",
     "fed.v1.rpc.c1",
@@ -110,6 +120,8 @@ LISTENING = (
     "fed.v1.ev.all.>",
     "fed.v1.ev.c.c1.>",
     "fed.v1.ev.c.c2.>",
+    "fed.v1.ev.scans.>",
+    "fed.v1.ev.m-scans.>",
     "fed.v1.live.checkpoint",
     "fed.v1.live.*",
     "fed.v1.live.>",
@@ -275,13 +287,17 @@ EVENTS = (
     "fed.v1.ev.all.policy.group.x",
     "fed.v1.ev.c.c1.policy.group.x",
     "fed.v1.ev.c.c2.policy.group.x",
+    "fed.v1.ev.scans.scan.report.x",
+    "fed.v1.ev.m-scans.scan.report.x",
+    "$O.scans.C.x",
+    "$O.m-scans.C.x",
     "fed.v1.audit.policy",
 )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
-    """Run a server with the streams POLICY and AUDIT and one event for everybody, c1, c2 and auditors."""
+    """Run a server with the streams and one event for everybody, c1, c2, the master and auditors."""
     directory: Path = tmp_path_factory.mktemp("roles")
     keyring = Keyring.create(
         directory / "keyring", federation_id="f1", hosts=["127.0.0.1"], now=clock(), randomness=os.urandom
@@ -298,9 +314,9 @@ async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
     async with EmbeddedServer(settings) as server:
         running = Bus(keyring, server)
         async with running.connect("master", "master") as master:
-            for stream, subjects in {"POLICY": "fed.v1.ev.>", "AUDIT": "fed.v1.audit.>"}.items():
+            for stream, subjects in STREAMS.items():
                 made = await master.call(
-                    f"$JS.API.STREAM.CREATE.{stream}", name=stream, subjects=[subjects], allow_direct=True
+                    f"$JS.API.STREAM.CREATE.{stream}", name=stream, subjects=subjects, allow_direct=True
                 )
                 assert "error" not in made
             for subject in EVENTS:
@@ -330,6 +346,15 @@ def spoken(pattern: str) -> str:
     return ".".join({"*": "x", ">": "x.y"}.get(token, token) for token in pattern.split("."))
 
 
+STREAMS = {
+    "POLICY": ["fed.v1.ev.all.>", "fed.v1.ev.c.>", "fed.v1.ev.m.>"],
+    "SCANS": ["fed.v1.ev.scans.>", "fed.v1.ev.m-scans.>"],
+    "OBJ_scans": ["$O.scans.>"],
+    "OBJ_m-scans": ["$O.m-scans.>"],
+    "AUDIT": ["fed.v1.audit.>"],
+}
+
+
 def publish_universe() -> Iterator[str]:
     for scope in SCOPES.values():
         if scope.role != "master":
@@ -337,7 +362,7 @@ def publish_universe() -> Iterator[str]:
                 yield from (spoken(pattern) for pattern in own(scope.publish, name))
     for subject in (*ADMINISTRATION, *in_members_words(ADMINISTRATION)):
         tokens = subject.split(".")
-        for stream in ("POLICY", "AUDIT") if "S" in tokens else ("",):
+        for stream in (*STREAMS, "OBJ_m-scans") if "S" in tokens else ("",):
             yield ".".join(stream if token == "S" else token for token in tokens)
 
 
@@ -380,7 +405,7 @@ async def test_a_role_listens_exactly_to_what_its_scope_allows(bus: Bus, role: R
 async def test_the_master_is_refused_nothing_inside_the_account(bus: Bus) -> None:
     async with bus.connect("master", "master") as client:
         for subject in PUBLISHED:
-            if not subject.startswith(("$SYS", "$JS.API.STREAM", "fed.v1.ev", "fed.v1.audit")):
+            if not subject.startswith(("$SYS", "$JS.API.STREAM", "fed.v1.ev", "fed.v1.audit", "$O")):
                 client.publish(subject)
                 assert await client.refusals() == [], subject
         for subject in LISTENING:
@@ -406,6 +431,7 @@ async def create(client: Wire, stream: str, name: str, subject: str, /, **config
     [
         ("worker", "POLICY", "c1-all", "fed.v1.ev.all.>", "fed.v1.ev.all.policy.group.x"),
         ("worker", "POLICY", "c1-own", "fed.v1.ev.c.c1.>", "fed.v1.ev.c.c1.policy.group.x"),
+        ("worker", "SCANS", "c1-scans", "fed.v1.ev.scans.>", "fed.v1.ev.scans.scan.report.x"),
         ("auditor", "AUDIT", "aud-c1", "fed.v1.audit.>", "fed.v1.audit.policy"),
     ],
 )
@@ -452,6 +478,15 @@ async def test_a_create_call_whose_body_says_other_than_its_subject_gives_no_oth
     else:
         assert "error" in answer
         assert consumers == []
+
+
+async def test_a_worker_reads_the_bucket_of_large_reports_and_no_other(bus: Bus) -> None:
+    async with bus.connect("worker", OWN) as client:
+        found = await client.ask(f"{MEMBERS_API}.DIRECT.GET.OBJ_scans", b'{"last_by_subj":"$O.scans.C.x"}')
+        stray = await client.ask(f"{MEMBERS_API}.DIRECT.GET.OBJ_scans", b'{"last_by_subj":"$O.m-scans.C.x"}')
+
+    assert found.data == b"{}"
+    assert stray.data == b""
 
 
 async def test_a_narrower_filter_than_the_own_one_is_still_the_own_one(bus: Bus) -> None:

@@ -16,34 +16,19 @@ from fedbus.core.policy_edits.profiles import (
 )
 from fedbus.core.policy_edits.vulnerabilities import changed_vulnerabilities
 from fedbus.core.policy_rules.normal import normalise
+from fedbus.core.unwritten import unwritten
 from fedbus.errors import Conflict, Fault, InvalidInput, NotFound
 from fedbus.model import wire
 from fedbus.model.policy import (
     FED,
     KINDS,
-    SINGLETON,
-    DlpGroup,
     DlpSensor,
-    FileProfile,
     Policy,
-    ProcessProfile,
     Scope,
-    VulnerabilityProfile,
-    WafGroup,
     WafSensor,
+    kind_of,
 )
-from fedbus.model.policy.common import CfgType, Part
-
-_EMPTY: Mapping[str, Callable[[str, CfgType], Policy]] = MappingProxyType(
-    {
-        "process_profile": lambda group, origin: ProcessProfile(group=group, cfg_type=origin),
-        "file_profile": lambda group, origin: FileProfile(group=group, cfg_type=origin),
-        "dlp_group": lambda group, origin: DlpGroup(name=group, cfg_type=origin),
-        "waf_group": lambda group, origin: WafGroup(name=group, cfg_type=origin),
-        "vulnerability_profile": lambda name, origin: VulnerabilityProfile(name=name, cfg_type=origin),
-    }
-)
-"""What is there before anybody wrote it: every group has its profiles and bindings."""
+from fedbus.model.policy.common import Part
 
 SECTION = {"fed": "fed_config", "local": "config"}
 """Where a system configuration has the webhooks of each scope."""
@@ -107,16 +92,17 @@ def change(kind: str, name: str, body: wire.Raw, at: str = "config", scope: Scop
     return decide
 
 
+def with_fields(obj: Policy, body: wire.Raw, scope: Scope) -> Policy:
+    """Return an object with the fields of it that `body` has. Raises InvalidInput."""
+    kind = kind_of(obj).name
+    config = policy_input.read(wire.CONFIGS[kind], body, "config", scope)
+    return valid(_merged(kind, obj, config), "config", scope)
+
+
 def _current(held: HeldRules, kind: str, name: str) -> Policy | None:
     found = held.get((kind, name))
-    if found is not None or kind not in _EMPTY:
-        return found
-    known = name == SINGLETON if kind == "vulnerability_profile" else _has_group(held, name)
-    return _EMPTY[kind](name, held.scope.cfg_type) if known else None
-
-
-def _has_group(held: HeldRules, name: str) -> bool:
-    return name in held.scope.reserved or held.get(("group", name)) is not None
+    group = name in held.scope.reserved or held.get(("group", name)) is not None
+    return found or unwritten(kind, name, held.scope, group=group)
 
 
 def _merged(kind: str, current: Policy, config: Part) -> Policy:

@@ -26,7 +26,6 @@ __all__ = [
     "FED_RULE_IDS",
     "KINDS",
     "LOCAL",
-    "LOCAL_KINDS",
     "SINGLETON",
     "AdmissionRule",
     "AdmissionState",
@@ -110,9 +109,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """Every kind by name, what is referred to before what refers to it."""
-
-LOCAL_KINDS = frozenset(KINDS) - {"registry"}
-"""The kinds of a cluster's own policy; its own registries are kept with their credentials."""
 
 _KIND_OF_TYPE: Mapping[type[Policy], Kind] = {kind.type: kind for kind in KINDS.values()}
 

@@ -2,7 +2,10 @@
 
 from typing import ClassVar, Literal
 
+import msgspec
+
 from fedbus.model.policy.common import CfgType, Part
+from fedbus.model.registry_run import RegistryStatus
 
 RegistryType = Literal[
     "Amazon ECR Registry",
@@ -45,7 +48,10 @@ class GcrKey(Part, frozen=True, kw_only=True):
 class Registry(Part, frozen=True, kw_only=True):
     """One registry; a `****` stands where the master holds a credential."""
 
-    computed: ClassVar[frozenset[str]] = frozenset({"creater_domains", "parsed_filters"})
+    computed: ClassVar[frozenset[str]] = frozenset(
+        {"creater_domains", "parsed_filters"}
+        | {field.name for field in msgspec.structs.fields(RegistryStatus)}
+    )
 
     name: str
     registry_type: RegistryType

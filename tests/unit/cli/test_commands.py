@@ -290,6 +290,15 @@ async def test_apply_sends_the_files_as_one_stream(api: FakeApi, run: Run, tmp_p
     ]
 
 
+async def test_apply_says_which_objects_are_for_no_cluster(api: FakeApi, run: Run) -> None:
+    change = {"kind": "group", "name": "fed.web", "op": "created", "revision": 1, "clusters": 0}
+    api.answers["POST /v1/fed/apply"] = CHANGED | {"changes": [change]}
+
+    done = await run("policy", "apply", "-f", "-", "--data-dir", str(api.data_dir), stdin=POLICY)
+
+    assert "group fed.web is for no cluster" in done.stderr
+
+
 async def test_a_change_of_unknown_outcome_says_how_to_ask_again(api: FakeApi, run: Run) -> None:
     api.answers["POST /v1/fed/apply"] = Unavailable("The bus is down", idempotency_key="k1")
     line = ["policy", "apply", "-f", "-", "--data-dir", str(api.data_dir)]

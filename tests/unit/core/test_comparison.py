@@ -12,10 +12,10 @@ Copy = dict[str, tuple[Event, int]]
 
 
 @st.composite
-def copies(draw: st.DrawFn) -> tuple[Copy, dict[str, OnStream]]:
+def copies(draw: st.DrawFn) -> tuple[Copy, dict[str, OnStream[Event]]]:
     """Draw a store and a stream that were equal once: either may lack or lag, the stream may be foreign."""
     held: Copy = {}
-    stream: dict[str, OnStream] = {}
+    stream: dict[str, OnStream[Event]] = {}
     for number, name in enumerate("abcdef", start=1):
         newest = draw(st.integers(1, 3))
         here, there = draw(st.integers(0, newest)), draw(st.integers(0, newest))
@@ -31,7 +31,9 @@ def copies(draw: st.DrawFn) -> tuple[Copy, dict[str, OnStream]]:
     return held, stream
 
 
-def _repaired(held: Copy, stream: dict[str, OnStream], todo: Comparison) -> tuple[Copy, dict[str, OnStream]]:
+def _repaired(
+    held: Copy, stream: dict[str, OnStream[Event]], todo: Comparison[Event]
+) -> tuple[Copy, dict[str, OnStream[Event]]]:
     held, stream = dict(held), dict(stream)
     for one, seq in todo.fold + todo.moved:
         held[one.subject] = one, seq
@@ -47,12 +49,12 @@ def _repaired(held: Copy, stream: dict[str, OnStream], todo: Comparison) -> tupl
     return held, stream
 
 
-def _compare(held: Copy, stream: dict[str, OnStream]) -> Comparison:
+def _compare(held: Copy, stream: dict[str, OnStream[Event]]) -> Comparison[Event]:
     return compare(held.values(), stream)
 
 
 @given(copies())
-def test_repaired_there_is_nothing_left_to_repair(both: tuple[Copy, dict[str, OnStream]]) -> None:
+def test_repaired_there_is_nothing_left_to_repair(both: tuple[Copy, dict[str, OnStream[Event]]]) -> None:
     held, stream = _repaired(*both, _compare(*both))
     left = _compare(held, stream)
     assert (left.fold, left.moved, left.covered, left.lost) == ([], [], [], [])
@@ -61,7 +63,9 @@ def test_repaired_there_is_nothing_left_to_repair(both: tuple[Copy, dict[str, On
 
 
 @given(copies())
-def test_repaired_both_have_the_newest_version_of_everything(both: tuple[Copy, dict[str, OnStream]]) -> None:
+def test_repaired_both_have_the_newest_version_of_everything(
+    both: tuple[Copy, dict[str, OnStream[Event]]],
+) -> None:
     held, stream = both
     newest: dict[str, int] = {}
     for one, _ in held.values():
@@ -74,7 +78,7 @@ def test_repaired_both_have_the_newest_version_of_everything(both: tuple[Copy, d
 
 
 @given(copies())
-def test_what_only_the_store_has_is_called_lost(both: tuple[Copy, dict[str, OnStream]]) -> None:
+def test_what_only_the_store_has_is_called_lost(both: tuple[Copy, dict[str, OnStream[Event]]]) -> None:
     held, stream = both
     todo = _compare(held, stream)
     assert {one.subject for one in todo.lost} >= held.keys() - stream.keys()

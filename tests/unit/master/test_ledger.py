@@ -81,13 +81,13 @@ class World:
 
     async def _recover(self) -> None:
         self.bus.arrive()  # everything on the way is in before a comparison can be read on a new session
-        last = {m.subject: self._found(m) for m in self.bus.stream}
+        last: dict[str, OnStream[Event]] = {m.subject: self._found(m) for m in self.bus.stream}
         todo = compare([(h.event, h.seq) for h in self.database.tx.held()], last)
         assert (todo.lost, todo.covered) == ([], [])
         events, sequences = [e for e, _ in todo.fold], [s for _, s in todo.fold]
         await self.database.write(lambda tx: fold(tx, events, sequences, 0.0))
 
-    def _found(self, message: Any) -> OnStream:
+    def _found(self, message: Any) -> OnStream[Event]:
         return OnStream(
             message.seq, verified(VERIFIER, FEDERATION, message.subject, message.headers, message.data)
         )
@@ -241,3 +241,12 @@ async def test_a_deletion_counts_as_a_revision_and_a_new_object_goes_on_from_the
     assert content(world.database.tx) == {}
     again = await world.write(["a"], "again", revision=0)
     assert [(c.op, c.revision) for c in again.changes] == [("created", 3)]
+
+
+async def test_the_address_of_who_asked_is_in_the_history_and_in_no_event(world: World) -> None:
+    change = Change(scope=ALL, category="policy", kind="group", name="a", payload=b"{}")
+    await world.ledger.commit(lambda _: [change], Request(actor="ann", origin="192.0.2.7"))
+
+    assert [one.origin for one in world.database.tx.history.of(ALL, "group", "a")] == ["192.0.2.7"]
+    assert len(world.bus.stream) == 1
+    assert "192.0.2.7" not in repr([(m.subject, m.headers, m.data) for m in world.bus.stream])

@@ -195,8 +195,12 @@ def test_revocations_are_carried_as_given() -> None:
     assert "revocations" not in account()
 
 
+SHARED = ("fed.v1.live.checkpoint", "fed.v1.js.DIRECT.GET.OBJ_scans")
+"""What every worker gets just so: it is for all of them."""
+
+
 def test_no_role_but_the_master_has_a_wildcard_where_a_name_belongs() -> None:
     for role, scope in SCOPES.items():
         if role != "master":
             for subject in (*scope.publish, *scope.subscribe):
-                assert "{{name()}}" in subject or subject == "fed.v1.live.checkpoint", (role, subject)
+                assert "{{name()}}" in subject or subject in SHARED, (role, subject)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbus.core.ids import allocate
-from fedbus.core.rank import ALPHABET, after_last, between, is_rank
+from fedbus.core.rank import ALPHABET, between, is_rank
 from fedbus.errors import InvalidInput
 from fedbus.model.policy import FED_RULE_IDS
 
@@ -39,15 +39,14 @@ def test_any_sequence_of_insertions_keeps_the_order(places: list[int]) -> None:
 def test_ten_thousand_appended_or_prepended_ranks_stay_short() -> None:
     last = first = between(None, None)
     for _ in range(10_000):
-        last, first = after_last([last, first]), between(None, first)
+        last, first = between(last, None), between(None, first)
 
     assert (len(last), len(first)) == (4, 4)
 
 
 def test_the_ends_of_the_steps_are_not_the_end() -> None:
-    assert after_last(["zzzV"]) > "zzzV"
+    assert between("zzzV", None) > "zzzV"
     assert between(None, "000V") < "000V"
-    assert after_last([]) == between(None, None)
 
 
 @pytest.mark.parametrize(("lower", "upper"), [("V", "V"), ("V", "A"), ("", None), (None, "V0"), ("é", None)])

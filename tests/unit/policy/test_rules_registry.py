@@ -23,6 +23,7 @@ def registry(kind: str = DOCKER, **fields: object) -> dict[str, Any]:
 def test_a_registry_has_an_address_except_where_the_account_tells_it(faults_in: FaultsIn) -> None:
     assert set(faults_in("registry", registry(registry=""))) == {"registry"}
     assert set(faults_in("registry", registry(registry="r.example.com"))) == {"registry"}
+    assert set(faults_in("registry", registry(registry="https://user:word@r.example.com"))) == {"registry"}
     assert faults_in("registry", registry(AWS, registry="")) == {}
     assert set(faults_in("registry", registry(AWS, registry="aws"))) == {"registry"}
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from fedbus.core.fold import Verdict
 from fedbus.model import subjects
 from fedbus.model.events import Event
+from fedbus.model.federation import AuditRecord
 from fedbus.pki.verification import genuine
+from fedbus.store import transaction
 from fedbus.store.transaction import Answer, Quarantined, Transaction
 from tests.support.history import VERIFIER, content, event, store
 
@@ -31,6 +33,15 @@ def test_position_version_and_digest_are_saved_with_the_effects() -> None:
         state = tx.scope(ALL)
         assert (state.version, state.seq, state.objects, state.epoch) == (5, 2, 2, 1)
         assert tx.recount(ALL) == state
+
+
+def test_the_audit_log_keeps_the_newest_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "KEEP_AUDIT", 3)
+    with store() as tx:
+        for number in range(5):
+            tx.audit(AuditRecord(at="", category="c", action=str(number), actor="a"))
+
+        assert [record.action for record in tx.audit_records()] == ["2", "3", "4"]
 
 
 def test_a_deleted_object_keeps_its_stamp_so_that_an_old_event_cannot_bring_it_back() -> None:

@@ -143,3 +143,21 @@ async def test_what_has_not_changed_is_not_sent_again(serve: Serve) -> None:
             assert (answer.status, answer.headers["ETag"], await answer.read()) == (304, tag, b"")
         async with client.get(path, headers={"If-None-Match": '"other"'}) as answer:
             assert answer.status == 200
+
+
+async def test_profiles_and_bindings_of_a_group_are_there_before_anybody_wrote_them(serve: Serve) -> None:
+    reader = Reader()
+    for kind in ("process_profile", "file_profile", "dlp_group", "waf_group", "vulnerability_profile"):
+        reader.held["fed", kind] = {}
+    app = new_app()
+    app.add_routes(routes(reader))
+    client = await serve(app)
+
+    assert (await get(client, "/v1/process_profile/fed.a"))["process_profile"]["process_list"] == []  # type: ignore[index]
+    assert (await get(client, "/v1/file_monitor/fed.nodes"))["profile"]["filters"] == []  # type: ignore[index]
+    assert (await get(client, "/v1/dlp/group/fed.a"))["dlp_group"]["sensors"] == []  # type: ignore[index]
+    assert (await get(client, "/v1/waf/group/b"))["waf_group"]["name"] == "b"  # type: ignore[index]
+    assert (await get(client, "/v1/vulnerability/profile/default"))["profile"]["entries"] == []  # type: ignore[index]
+    for path in ("/v1/process_profile/fed.b", "/v1/dlp/group/b?scope=fed", "/v1/vulnerability/profile/other"):
+        async with client.get(path) as answer:
+            assert answer.status == 404, path

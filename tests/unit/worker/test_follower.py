@@ -47,13 +47,14 @@ class Stream:
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = list(events)
         self.attached = self.from_nothing = 0
+        self.on_attach: Callable[[], None] = lambda: None
         self.all_read = asyncio.Event()
 
 
 class StreamReader:
     """Delivers a stream as the real reader does, and then waits."""
 
-    def __init__(self, stream: Stream, *_: str, api: str) -> None:
+    def __init__(self, stream: Stream, *_: str, api: str, batch: int, max_bytes: int) -> None:
         self._stream = stream
         self._batch: list[Message] = []
 
@@ -61,6 +62,7 @@ class StreamReader:
         stream = self._stream
         stream.attached += 1
         stream.from_nothing += after is None
+        stream.on_attach()
         self._batch = messages(stream.events)
         if after is None:
             last = {m.subject: m.seq for m in self._batch}
@@ -246,3 +248,20 @@ async def test_a_store_without_a_position_is_filled_from_the_last_message_of_eac
         assert stream.from_nothing == 1
         assert {k: v[1] for k, v in content(memory.tx).items()} == {"a": 2, "b": 1}
         assert memory.tx.scope(ALL).seq == 3
+
+
+async def test_a_rewind_that_comes_while_the_follower_attaches_is_not_lost(memory: Memory) -> None:
+    follower, stream = _follower(memory), Stream([event("one", 1)])
+    async with following(follower, stream):
+        pass
+    again, twice = Stream(stream.events), asyncio.Event()
+
+    def once() -> None:
+        again.on_attach = twice.set
+        follower.rewind()
+
+    again.on_attach = once
+    async with asyncio.timeout(5), following(follower, again):
+        await twice.wait()
+
+    assert again.from_nothing == 1

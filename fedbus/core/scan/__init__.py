@@ -1,0 +1,1 @@
+"""What scanners say, in one form: severities, times, packages, identities, secrets. Pure functions."""

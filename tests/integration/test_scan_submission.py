@@ -1,0 +1,110 @@
+"""A pipeline's results, from the command line to the clusters, on real daemons."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner
+
+from fedbus.cli.main import app
+from tests.support.daemons import Daemon, eventually, joined, promoted
+from tests.support.scan_files import DATA, content, many_matches
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("test_scan_submission")]
+
+TRIVY = DATA / "trivy/alpine-310.json"
+
+
+def image(name: str) -> list[str]:
+    """Return the options that name an image of a test's own: its digest is nobody else's."""
+    digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+    return ["--repository", f"team/{name}", "--tag", "1", "--digest", digest]
+
+
+class Scene:
+    def __init__(self, root: Path) -> None:
+        self.master = Daemon("master", root / "master", heartbeat_interval=1.0, checkpoint_interval=1.0)
+        self.worker = Daemon("worker", root / "worker")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("submission"))
+    async with made.master, made.worker:
+        await promoted(made.master)
+        await joined(made.master, made.worker, "shop")
+        yield made
+
+
+async def submit(daemon: Daemon, *line: str) -> list[dict[str, Any]]:
+    where = ["--data-dir", str(daemon.directory), "-o", "json"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, [*where, "scan", "submit", *line])
+    assert done.exit_code == 0, done.output
+    found: list[dict[str, Any]] = json.loads(done.stdout)["files"]
+    return found
+
+
+async def shown(daemon: Daemon, name: str) -> dict[str, Any] | None:
+    status, answer = await daemon.call("GET", f"/v1/scan/image?repository=team/{name}&tag=1")
+    assert status in (200, 404), answer
+    return answer if status == 200 else None
+
+
+async def deploy(scene: Scene, on: bool) -> None:
+    status, answer = await scene.master.call("PATCH", "/v1/fed/config", {"deploy_repo_scan_data": on})
+    assert status == 200, answer
+
+
+async def test_a_result_reaches_the_clusters_while_the_setting_says_so(scene: Scene) -> None:
+    await deploy(scene, on=False)
+    (one,) = await submit(scene.master, str(TRIVY), *image("web"))
+    assert one["accepted"][0]["result"] == "stored"
+    found = await shown(scene.master, "web")
+    assert found is not None
+    assert found["image"]["source"] == "ci"
+    names = [one["name"] for one in found["report"]["vulnerabilities"]]
+    assert names.count("CVE-2019-1549") == 2
+    assert await shown(scene.worker, "web") is None
+
+    await deploy(scene, on=True)
+    await eventually(lambda: shown(scene.worker, "web"), 30)
+    await deploy(scene, on=False)
+
+    async def gone() -> bool:
+        return await shown(scene.worker, "web") is None
+
+    await eventually(gone, 30)
+
+
+async def test_an_older_scan_is_told_what_it_is_older_than(scene: Scene, tmp_path: Path) -> None:
+    await submit(scene.master, str(TRIVY), *image("older"))
+    older = tmp_path / "older.json"
+    document = json.loads(content("trivy/alpine-310.json")) | {"CreatedAt": "2020-01-01T00:00:00Z"}
+    older.write_text(json.dumps(document))
+    (one,) = await submit(scene.master, str(older), *image("older"))
+    accepted = one["accepted"][0]
+    assert (accepted["result"], accepted["older_than"]["scanned_at"]) == ("older", 1629894030.0)
+
+
+async def test_results_submitted_to_a_worker_stay_there(scene: Scene) -> None:
+    await submit(scene.worker, str(DATA / "sarif/trivy-alpine-310.sarif"), *image("own"))
+    found = await shown(scene.worker, "own")
+    assert found is not None
+    assert found["image"]["registry"] == "_repo_scan"
+    assert await shown(scene.master, "own") is None
+    (again,) = await submit(scene.worker, str(TRIVY), *image("own"))
+    assert again["accepted"][0]["result"] == "older"  # Trivy's file says when it was made
+
+
+async def test_a_large_report_is_present_on_a_worker(scene: Scene, tmp_path: Path) -> None:
+    large = tmp_path / "large.json"
+    large.write_bytes(many_matches(3_800_000))
+    await deploy(scene, on=True)
+    await submit(scene.master, str(large), *image("large"))
+    found = await eventually(lambda: shown(scene.worker, "large"), 30)
+    assert len(found["report"]["vulnerabilities"]) > 2000
