@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The context in it; default its current one."""
     inventory_file: Path | None = None
     """A file with the inventory, where there is no Kubernetes; read again when it changes."""
+    inventory_interval: Annotated[float, Meta(ge=1.0)] = 60.0
+    """Seconds between two reports of the inventory to the master at least, for previews there."""
     fedinitcfg: Path | None = None
     """A file as NeuVector's `fedinitcfg.yaml`: everything else here wins over what it says."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 256

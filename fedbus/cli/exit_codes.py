@@ -15,11 +15,12 @@ class ExitCode(IntEnum):
     CONFLICT = 6  # the state is not the one assumed: read again, then retry
     INVALID = 7  # the input breaks a rule
     UNAVAILABLE = 8  # a part does not answer now: try again later
+    WOULD_DENY = 9  # asked what admission would do: it would deny
 
 
 HELP = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon unreachable, 4 not allowed, 5 not found, "
-    "6 conflict, 7 invalid input, 8 unavailable for now."
+    "6 conflict, 7 invalid input, 8 unavailable for now, 9 admission would deny."
 )
 
 _OF_STATUS = {

@@ -8,6 +8,7 @@ import typer
 from fedbus import __version__
 from fedbus.cli import (
     admission,
+    assess,
     bus,
     changes,
     cluster,
@@ -19,6 +20,7 @@ from fedbus.cli import (
     images,
     inventory,
     policy,
+    previews,
     profile,
     registry,
     rollout,
@@ -78,10 +80,12 @@ summary.register(app)
 app.add_typer(token.app, name="token")
 app.add_typer(cluster.app, name="cluster")
 changes.register(policy.app)
+previews.register(policy.app)
 exchange.register(policy.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(admission.app, name="admission")
+session.command(app, epilog=assess.EXIT_CODES)(assess.assess)
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(bus.app, name="bus")
 app.add_typer(settings.app, name="settings")

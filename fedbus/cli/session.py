@@ -88,7 +88,7 @@ def shared_options(  # noqa: PLR0917 - never called by position
 
 
 def command(
-    app: typer.Typer, name: str | None = None
+    app: typer.Typer, name: str | None = None, *, epilog: str | None = None
 ) -> Callable[[Callable[Concatenate[Session, P], Coroutine[None, None, None]]], Callable[P, None]]:
     """Register an async function as a command that is given a Session and has the shared options."""
 
@@ -109,7 +109,7 @@ def command(
         run.__signature__ = inspect.Signature([context, *keyword_only])  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in (context, *keyword_only)}
         run.__doc__ = function.__doc__
-        app.command(name or function.__name__.replace("_", "-"))(run)
+        app.command(name or function.__name__.replace("_", "-"), epilog=epilog)(run)
         return run  # type: ignore[return-value]
 
     return register

@@ -16,7 +16,7 @@ from fedbus.cluster.lookups import NoRoles, NoScans, RoleLookup, ScanLookup
 from fedbus.cluster.recorder import Recorder
 from fedbus.cluster.requesters import Requesters
 from fedbus.cluster.rules import Rules, RuleSource
-from fedbus.core.admission.policy import OFF, Policy
+from fedbus.core.admission.policy import OFF, Policy, Reports
 from fedbus.core.workload import CLAIM, POD_PATHS, workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube.review import Answer, Request, Review
@@ -110,7 +110,7 @@ class Admission:
             stamp = tuple(source.stamp(tx) for source in self._sources)
             if stamp == held:
                 return None
-            return stamp, _compiled([source.read(tx) for source in self._sources])
+            return stamp, compiled([source.read(tx) for source in self._sources])
 
         built = await self._database.read(build)
         if built is not None:
@@ -164,6 +164,13 @@ class Admission:
     async def decide(self, workload: Workload) -> Decision:
         """Decide on a workload by what this cluster holds now. Raises Unavailable."""
         policy = self.policy
+        return policy.decide(*await self.known(workload))
+
+    async def known(self, workload: Workload) -> tuple[Workload, Reports, float]:
+        """Return a workload with what its account may do, the scans of its images, and the time it is.
+
+        Raises Unavailable.
+        """
         scans: dict[str, Sequence[Report]] = {}
         for container in workload.containers:
             image = container.image
@@ -172,7 +179,7 @@ class Admission:
         known = msgspec.structs.replace(
             workload, risky_roles=self._roles.risky_roles(workload.namespace, workload.service_account)
         )
-        return policy.decide(known, scans, self._clock.now())
+        return known, scans, self._clock.now()
 
     def failed(self, asked: Review, _why: Failure, _message: str) -> None:
         """Count a review that was answered without a decision."""
@@ -180,7 +187,7 @@ class Admission:
             self.recorder.failed()
 
 
-def _compiled(held: Sequence[Rules]) -> Policy:
+def compiled(held: Sequence[Rules]) -> Policy:
     """Compile the policy of all sources; the first one with a state, and the entries of every profile."""
     return Policy(
         _ordered(held, "fed"),

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import admission_api, inventory_api
+from fedbus.cluster import admission_api, assess_api, inventory_api
 from fedbus.cluster.admission import Admission
 from fedbus.cluster.admission_api import Listening
 from fedbus.cluster.coverage import Coverage
@@ -35,7 +35,7 @@ class OwnCluster:
     ) -> None:
         """Take the sources of admission rules, the federation's first."""
         self._settings, self._database, self._clock = settings, database, clock
-        found = scans or NoScans()
+        found = self.scans = scans or NoScans()
         self.inventory = Inventory()
         self.coverage = Coverage(self.inventory, found)
         self.admission = Admission(database, clock, sources, scans=found, roles=self.inventory)
@@ -92,6 +92,7 @@ class OwnCluster:
         """Return the REST routes."""
         return [
             *admission_api.routes(self.admission, self._database, self._listening),
+            *assess_api.routes(self.admission),
             *inventory_api.routes(self),
         ]
 

@@ -35,6 +35,32 @@ class RuleSource(Protocol):
         ...
 
 
+class Objects(Protocol):
+    """The federated objects of a store, as they are or as they would be."""
+
+    def object(self, scope: str, kind: str, name: str) -> StoredObject | None:
+        """Return one object, a deleted one too."""
+        ...
+
+    def objects(self, scope: str, kind: str | None = None) -> list[StoredObject]:
+        """Return the objects of a scope, not the deleted."""
+        ...
+
+
+def federated(held: Objects, scopes: Iterable[str]) -> Rules:
+    """Return the policy of several scopes; of the state and the profile the first that there is."""
+    rules: dict[int, AdmissionRule] = {}
+    state: AdmissionState | None = None
+    profile: VulnerabilityProfile | None = None
+    for scope in scopes:
+        found = [codec.decode(one.payload, AdmissionRule) for one in held.objects(scope, "admission_rule")]
+        for rule in sorted(found, key=lambda rule: (rule.rank, rule.id)):
+            rules.setdefault(rule.id, rule)
+        state = state or _single(held, scope, "admission_state", AdmissionState)
+        profile = profile or _single(held, scope, "vulnerability_profile", VulnerabilityProfile)
+    return Rules(scope="fed", rules=tuple(rules.values()), state=state, profile=profile)
+
+
 class FederatedRules:
     """The federation's policy, in the scopes that concern this cluster: an earlier one stands above."""
 
@@ -46,17 +72,8 @@ class FederatedRules:
         return tuple((scope, tx.scope(scope).version, tx.scope(scope).digest) for scope in self._scopes(tx))
 
     def read(self, tx: Transaction) -> Rules:
-        """Return what all scopes hold; of the state and the profile the first that there is."""
-        rules: dict[int, AdmissionRule] = {}
-        state: AdmissionState | None = None
-        profile: VulnerabilityProfile | None = None
-        for scope in self._scopes(tx):
-            held = [codec.decode(one.payload, AdmissionRule) for one in tx.objects(scope, "admission_rule")]
-            for rule in sorted(held, key=lambda rule: (rule.rank, rule.id)):
-                rules.setdefault(rule.id, rule)
-            state = state or _single(tx, scope, "admission_state", AdmissionState)
-            profile = profile or _single(tx, scope, "vulnerability_profile", VulnerabilityProfile)
-        return Rules(scope="fed", rules=tuple(rules.values()), state=state, profile=profile)
+        """Return what all scopes hold."""
+        return federated(tx, self._scopes(tx))
 
 
 class LocalRules:
@@ -77,8 +94,8 @@ class LocalRules:
         )
 
 
-def _single(tx: Transaction, scope: str, kind: str, of: type[P]) -> P | None:
-    return _decoded(tx.object(scope, kind, SINGLETON), of)
+def _single(held: Objects, scope: str, kind: str, of: type[P]) -> P | None:
+    return _decoded(held.object(scope, kind, SINGLETON), of)
 
 
 def _decoded(held: StoredObject | None, of: type[P]) -> P | None:

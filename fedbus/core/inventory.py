@@ -62,6 +62,12 @@ def manifest(one: Kept) -> dict[str, Any]:
     return codec.decode(codec.unpack(one.body, one.encoding), dict[str, Any])
 
 
+def service_account(document: Mapping[str, Any]) -> str:
+    """Return the service account of a workload's pods. Raises InvalidInput."""
+    spec = Field(document).at(*POD_PATHS.get(str(document.get("kind")), ()), "spec")
+    return spec["serviceAccountName"].text() or spec["serviceAccount"].text() or "default"
+
+
 def _manifest(document: Mapping[str, Any]) -> dict[str, Any]:
     about = Field(document)["metadata"].table()
     metadata = {name: value for name, value in about.items() if name != "managedFields"}

@@ -97,6 +97,11 @@ class Inventory:
         return bool(self._objects)
 
     @property
+    def knows_roles(self) -> bool:
+        """Whether bindings were read."""
+        return self._objects.keys() >= inventory.BINDINGS
+
+    @property
     def errors(self) -> dict[str, str]:
         """Why kinds of objects cannot be read."""
         return {kind: error.message for kind, error in sorted(self._errors.items())}
@@ -122,7 +127,7 @@ class Inventory:
 
     def risky_roles(self, namespace: str, service_account: str) -> tuple[RiskyRole, ...] | None:
         """Return the risky roles of a service account; None while bindings were not read."""
-        if not self._objects.keys() >= inventory.BINDINGS:
+        if not self.knows_roles:
             return None
         key = namespace, service_account
         if key not in self._roles:

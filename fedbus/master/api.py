@@ -8,7 +8,8 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from fedbus.bus import topology
-from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
+from fedbus.cluster import assess_api, local_api, policy_api, registry_api, scan_reads, submission_api
+from fedbus.cluster.assess_api import ManifestsBody
 from fedbus.cluster.local_policies import HeldLocal
 from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
 from fedbus.cluster.pipelines import held_in
@@ -27,6 +28,7 @@ from fedbus.master.policies import Rollback
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.rollouts import Staging
 from fedbus.master.scan_results import CI_PLACES
+from fedbus.model.assessment import FederationAssessment, PolicyPreview
 from fedbus.model.federation import RestInfo, Summary
 from fedbus.model.policy import FED, LOCAL, Scope
 from fedbus.web import health, openapi, policy_reads, respond
@@ -39,6 +41,8 @@ from fedbus.web.openapi import Parameter, described
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_HISTORY = 1000
+MAX_CLUSTERS = 1000
+
 _NO_SETTINGS = (
     "name",
     "master_rest_info",
@@ -52,6 +56,11 @@ _NOT_TOLD = 3
 """NeuVector's result of a command that could not be given (`req_error`)."""
 
 _DURATION = Parameter("token_duration", {"type": "integer", "minimum": 1}, "Minutes until it expires")
+_CLUSTERS = Parameter(
+    "cluster",
+    {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CLUSTERS},
+    "A cluster by name or id, may be repeated; without it every member and the master's own",
+)
 _OF_ONE = (
     Parameter("kind", {"type": "string"}, "The kind of one object"),
     Parameter("name", {"type": "string"}, "Its name; neither for the changes of all"),
@@ -187,6 +196,8 @@ class Handlers:
             web.post("/v1/fed/rollout/{id}/abort", self.abort_rollout),
             web.post("/v1/fed/deploy", self.deploy),
             web.post("/v1/fed/apply", self.apply),
+            web.post("/v1/fed/assess/admission/rule", self.assess),
+            web.post("/v1/fed/preview", self.preview),
             web.post("/v1/admission/rule/promote", self.promote_rules("admission_rule")),
             web.post("/v1/policy/rules/promote", self.promote_rules("network_rule")),
             web.get("/v1/fed/history", self.history),
@@ -434,6 +445,35 @@ class Handlers:
         if request.query.get("dry_run") == "true":
             return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
         return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
+
+    @described(
+        body=DocumentsBody,
+        body_media=("application/json", "application/yaml"),
+        answer=PolicyPreview,
+        tag="policy",
+    )
+    async def preview(self, request: web.Request) -> web.Response:
+        """Say which workloads that run, cluster by cluster, documents would deny, and deny no more."""
+        found = await respond.documents(request)
+        documents = [(d.index, d.line, d.value) for d in found.documents]
+        return respond.json(await self._fed.previews.preview(documents))
+
+    @described(
+        body=ManifestsBody,
+        body_media=assess_api.MEDIA,
+        answer=FederationAssessment,
+        query=(_CLUSTERS,),
+        tag="admission",
+    )
+    async def assess(self, request: web.Request) -> web.Response:
+        """Say where manifests would be denied: each cluster's own assessment, rule by rule."""
+        manifests, rejected = await assess_api.read(request)
+        names = request.query.getall("cluster", [])
+        if len(names) > MAX_CLUSTERS:
+            raise InvalidInput(f"cluster can be given {MAX_CLUSTERS} times")
+        found = await self._fed.assessing.assess(names, manifests)
+        together = sorted([*rejected, *found.rejected], key=lambda one: one.index)
+        return respond.json(msgspec.structs.replace(found, rejected=together))
 
     def promote_rules(self, kind: str) -> Handler:
         """Return what copies rules of this cluster's own into the federation."""

@@ -18,6 +18,7 @@ from fedbus.errors import FedbusError, Refused
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
 from fedbus.master.configuration import Configuration
+from fedbus.master.inventories import Inventories
 from fedbus.master.members import Members, Reason, dismissal, everyone
 from fedbus.master.tokens import Tokens
 from fedbus.model import codec, names, subjects
@@ -35,6 +36,7 @@ from fedbus.model.federation import (
     SignedDismissal,
     Token,
 )
+from fedbus.model.rpc import ENCODING
 from fedbus.pki import nkeys
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.signing import Signed
@@ -75,12 +77,14 @@ class Dialogue:
         tokens: Tokens,
         audit: Audit,
         configuration: Configuration,
+        inventories: Inventories,
         epoch: Callable[[], int],
         clock: Clock,
     ) -> None:
         self._members, self._database, self._keyring = members, database, keyring
         self._federation, self._tokens, self._audit = federation, tokens, audit
         self._configuration, self._epoch, self._clock = configuration, epoch, clock
+        self._inventories = inventories
 
     async def on_join(self, connection: Connection, message: Message) -> None:
         """Answer a join request."""
@@ -99,6 +103,8 @@ class Dialogue:
             case "leave" if _wants_answer(message):
                 await self._answer(connection, message, self._leave(cluster_id))
                 await self._members.revocations.push()
+            case "inventory" if _wants_answer(message):
+                await self._answer(connection, message, self._take_inventory(cluster_id, message))
             case "report" if message.reply:
                 if _wants_answer(message):
                     await self._answer(connection, message, self._check(cluster_id))
@@ -232,6 +238,13 @@ class Dialogue:
                 "renew", cluster.id, cluster.renew_nkey, now=now, expires=now + RENEWAL_DAYS * _DAY
             ),
         )
+
+    async def _take_inventory(self, cluster_id: str, message: Message) -> BusReply:
+        cluster = await self._members.cluster(cluster_id)
+        if cluster.state != "joined":
+            return self._dismissed(cluster, cluster.state)
+        await self._inventories.take(cluster.id, message.data, message.headers.get(ENCODING, ""))
+        return self._checked()
 
     async def _renew(self, cluster_id: str) -> BusReply:
         cluster = await self._members.cluster(cluster_id)

@@ -17,7 +17,9 @@ from fedbus.config import MasterSettings
 from fedbus.core.writes import Committed
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
+from fedbus.master.assessing import Assessing
 from fedbus.master.audit import Audit
+from fedbus.master.calls import Calls
 from fedbus.master.changes import record
 from fedbus.master.checkpoints import Checkpoints
 from fedbus.master.configuration import Configuration
@@ -26,9 +28,11 @@ from fedbus.master.drift import Drift
 from fedbus.master.federated_scans import FederatedScans
 from fedbus.master.fleet import Fleet
 from fedbus.master.guard import Guard
+from fedbus.master.inventories import Inventories
 from fedbus.master.ledger import ELECTION_SECONDS, PUBLISH_SECONDS, Ledger
 from fedbus.master.members import Members
 from fedbus.master.policies import Policies
+from fedbus.master.previews import Previews
 from fedbus.master.recovery import Recovery, known_epoch
 from fedbus.master.rollouts import Rollouts
 from fedbus.master.tokens import Tokens
@@ -50,6 +54,8 @@ SYSTEM_WAIT = 5.0
 CHECK_SECONDS = 6 * 3600.0
 MAX_WAITING = 1000
 """Requests of workers that may wait; more are dropped, and the workers ask again."""
+MAX_INVENTORIES = 50
+"""Inventories that may wait, half a megabyte each."""
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +170,11 @@ class ActiveFederation:
         self.rollouts = Rollouts(
             self.ledger, self.fleet, self.audit, lambda one: self._hub.publish("rollout", one)
         )
+        self.assessing = Assessing(
+            Calls(self._keyring.signer, federation_id, self.session.current, self._clock),
+            self.fleet,
+            self._own.admission,
+        )
         self.tokens = Tokens(self.ledger, self._keyring, self.federation)
         self.policies = Policies(self.ledger)
         self.members = Members(
@@ -174,6 +185,15 @@ class ActiveFederation:
             checkpoint=self.checkpoints.head,
             on_change=self._on_member,
         )
+        self.inventories = Inventories(self._database, self._clock)
+        self.previews = Previews(
+            database=self._database,
+            inventories=self.inventories,
+            fleet=self.fleet,
+            federation=self.federation,
+            own=self._own,
+            clock=self._clock,
+        )
         self.dialogue = Dialogue(
             members=self.members,
             database=self._database,
@@ -182,6 +202,7 @@ class ActiveFederation:
             tokens=self.tokens,
             audit=self.audit,
             configuration=self.configuration,
+            inventories=self.inventories,
             epoch=lambda: self.ledger.epoch,
             clock=self._clock,
         )
@@ -239,7 +260,9 @@ class ActiveFederation:
         await self.recovery.inspect()
         self.ledger.drafter.epoch = self.fleet.epoch = await self._database.read(known_epoch)
         await self.configuration.load()
-        await self.fleet.load(await self.members.clusters())
+        clusters = await self.members.clusters()
+        await self.inventories.drop(clusters)
+        await self.fleet.load(clusters)
         await self.scans.remember()
 
     def _renew_certificate(self) -> bool:
@@ -261,8 +284,9 @@ class ActiveFederation:
             await self.ledger.synchronise()
             await self._publish_record()
             await self.configuration.load()
-            await self._share()
+            # The members' account first: what the federation's imports of it has to be there.
             await self.members.revocations.push()
+            await self._share()
             await self.members.drop_consumers(connection)
             if self.recovery.rewrites != self._told_rewrites:
                 await self._tell_rewritten()
@@ -273,6 +297,7 @@ class ActiveFederation:
                 connection.subscription(subjects.up("*", "renew"), ups, limit=MAX_WAITING),
                 connection.subscription(subjects.up("*", "leave"), ups, limit=MAX_WAITING),
                 connection.subscription(subjects.up("*", "report"), ups, limit=MAX_WAITING),
+                connection.subscription(subjects.up("*", "inventory"), ups, limit=MAX_INVENTORIES),
             ):
                 await self._serve(connection)
         finally:
@@ -346,14 +371,20 @@ class ActiveFederation:
 
     async def _on_member(self, cluster: Cluster, event: str) -> None:
         self.fleet.member_changed(cluster)
+        if cluster.state != "joined":
+            await self.inventories.drop(await self.members.clusters())
         self._hub.publish("member", MemberNotice(id=cluster.id, name=cluster.name, event=event))
 
     async def _introduce(self, connection: Connection) -> None:
         """Give the bus the accounts where it has none: a new federation's, or a lost resolver's."""
-        if not await admin.held_account(connection, self._keyring.account):
-            await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
+        new = not await admin.held_account(connection, self._keyring.account)
+        if new:
+            await self._push_own()
         if not await admin.held_account(connection, self._keyring.members_account):
             await self.members.revocations.push()
+            new = True
+        if new:
+            await self._push_own()  # each account needs the other; the first push found only half
         await connection.closed.wait()
 
     async def _share(self) -> None:
@@ -363,10 +394,13 @@ class ActiveFederation:
         notice by silence.
         """
         await first(self.system.up.wait(), timeout=SYSTEM_WAIT)
-        account, ours = self._keyring.account, self._keyring.account_jwt(now=self._push_time())
-        held = await admin.held_account(self.system.current(), account)
-        if not jwt.same_claims(held, ours):
-            await self._push(account, ours)
+        held = await admin.held_account(self.system.current(), self._keyring.account)
+        if not jwt.same_claims(held, self._keyring.account_jwt(now=0)):
+            await self._push_own()
+
+    async def _push_own(self) -> None:
+        """Push the federation's account."""
+        await self._push(self._keyring.account, self._keyring.account_jwt(now=self._push_time()))
 
     async def _revoke(self, revocations: dict[str, int]) -> None:
         """Push the members' account with these revocations."""

@@ -181,6 +181,10 @@ class Fleet:
         self._links[cluster_id] = row.link
         return row
 
+    def heard(self, cluster_id: str) -> Heard | None:
+        """Return what a cluster said last."""
+        return self._heard.get(cluster_id)
+
     def _heads_of(self, cluster_id: str) -> dict[str, list[Head]]:
         scopes = (subjects.SCOPE_ALL, subjects.own_scope(cluster_id), subjects.SCOPE_SCANS)
         return {scope: self._heads.get(scope, []) for scope in scopes}

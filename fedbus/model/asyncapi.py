@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model import events, federation, scan, subjects
+from fedbus.model import events, federation, inventory, rpc, scan, subjects
 from fedbus.model.policy import KINDS
 
 _SCHEMA = "#/components/schemas/{name}"
@@ -31,6 +31,9 @@ _OTHERS: dict[str, Any] = {
     "join_request": federation.JoinRequest,
     "bus_reply": federation.BusReply,
     "audit_record": federation.AuditRecord,
+    "inventory_report": inventory.InventoryReport,
+    "rpc_request": rpc.RpcRequest,
+    "rpc_answer": rpc.RpcAnswer,
 }
 
 _TYPES: dict[str, Any] = {**_POLICY, **_RECORDS, **_SCANS, **_CONTROLS, **_OTHERS}
@@ -131,6 +134,15 @@ _CHANNELS: dict[str, Any] = {
     "renew": _channel(f"{_ROOT}.up.{{cluster}}.renew", "Asks for fresh credentials", ("empty",)),
     "leave": _channel(f"{_ROOT}.up.{{cluster}}.leave", "Leaves the federation", ("empty",)),
     "report": _channel(f"{_ROOT}.up.{{cluster}}.report", "Says that a dismissal has arrived", ("empty",)),
+    "inventory": _channel(
+        f"{_ROOT}.up.{{cluster}}.inventory", "What runs in a cluster, when it changed", ("inventory_report",)
+    ),
+    "rpc": _channel(f"{_ROOT}.rpc.{{cluster}}", "What the master asks a cluster", ("rpc_request",)),
+    "rpcReply": {
+        "address": None,
+        "description": "The reply subject of the request: one answer within a minute",
+        "messages": {"rpc_answer": {"$ref": "#/components/messages/rpc_answer"}},
+    },
     "join": _channel(f"{_ROOT}.join.{{token}}", "Redeems a join token", ("join_request",)),
     "reply": {
         "address": None,
@@ -140,8 +152,8 @@ _CHANNELS: dict[str, Any] = {
     "audit": _channel(f"{_ROOT}.audit.{{category}}", "What was done in the federation", ("audit_record",)),
 }
 
-_RECEIVED = ("policyForAll", "policyForOne", "scans", "control", "checkpoint")
-_ASKED = ("renew", "leave", "join")
+_RECEIVED = ("policyForAll", "policyForOne", "scans", "control", "checkpoint", "rpc")
+_ASKED = ("renew", "leave", "join", "inventory")
 _SENT = ("heartbeat", "report")
 
 
@@ -153,6 +165,7 @@ def _operations() -> dict[str, Any]:
         made[f"send_{channel}"] = {"action": "send", "channel": {"$ref": f"#/channels/{channel}"}}
     for channel in _ASKED:
         made[f"send_{channel}"]["reply"] = {"channel": {"$ref": "#/channels/reply"}}
+    made["receive_rpc"]["reply"] = {"channel": {"$ref": "#/channels/rpcReply"}}
     return made
 
 
@@ -167,12 +180,20 @@ def _messages() -> dict[str, Any]:
         "payload": {"type": "string", "maxLength": 0},
         "summary": "A tombstone: the object is gone",
     }
-    for name, header in (("checkpoint", federation.SIGNATURE), ("join_request", federation.PROOF)):
+    signed = (
+        ("checkpoint", federation.SIGNATURE),
+        ("rpc_request", federation.SIGNATURE),
+        ("join_request", federation.PROOF),
+    )
+    for name, header in signed:
         made[name]["headers"] = {
             "type": "object",
             "required": [header],
             "properties": {header: {"type": "string", "description": "Ed25519 over the body, base64"}},
         }
+    packing = {rpc.ENCODING: {"type": "string", "description": "zstd where the body is compressed"}}
+    for name in ("rpc_request", "rpc_answer", "inventory_report"):
+        made[name].setdefault("headers", {"type": "object", "properties": {}})["properties"] |= packing
     renewal = made["join_request"]["headers"]
     renewal["required"].append(federation.RENEW_PROOF)
     renewal["properties"][federation.RENEW_PROOF] = renewal["properties"][federation.PROOF]

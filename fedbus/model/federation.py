@@ -199,6 +199,8 @@ class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
 
     admission: AdmissionReport | None = None
     inventory: InventoryCounts | None = None
+    inventory_digest: str = ""
+    """SHA-256 of the report of the inventory that the master took last: what runs is still what it says."""
 
 
 class ScanTotal(msgspec.Struct, frozen=True, kw_only=True):

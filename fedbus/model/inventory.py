@@ -73,3 +73,24 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     pod: Pod | None = None
     document: Mapping[str, Any] = {}
     tags: tuple[RiskyRole, ...] = ()
+
+
+class ReportedWorkload(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload as the master gets it: its manifest without what must not leave the cluster.
+
+    `risky_roles` are those of its service account; None while the cluster does not know.
+    """
+
+    manifest: dict[str, Any]
+    risky_roles: tuple[RiskyRole, ...] | None = None
+
+
+class InventoryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs in a cluster, for previews on the master; `left_out` workloads did not fit into it.
+
+    `complete` is whether the cluster could read every kind of object.
+    """
+
+    workloads: list[ReportedWorkload]
+    left_out: int = 0
+    complete: bool = True

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model import federation, scan, targets
+from fedbus.model import federation, inventory, rpc, scan, targets
 from fedbus.model.policy import KINDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +28,9 @@ PAYLOADS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("targeted", targets.Targeted),
     ("rollout", targets.Rollout),
     ("rollout_content", targets.RolloutContent),
+    ("rpc_request", rpc.RpcRequest),
+    ("rpc_answer", rpc.RpcAnswer),
+    ("inventory_report", inventory.InventoryReport),
     (scan.REPORT, scan.Report),
     ("large_report", scan.Large),
     (scan.IMAGE, scan.ScannedImage),

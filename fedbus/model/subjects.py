@@ -5,7 +5,8 @@
     fed.v1.ev.<scope>.scan.<kind>.<name>        a scan's result; scope is `scans`, for every cluster, or
                                                 `m-scans`, kept for the master
     fed.v1.ev.m.record.<kind>.<name>            the master's own records; no worker may read them
-    fed.v1.up.<cluster>.<what>                  worker to master: hb, renew, leave, report
+    fed.v1.up.<cluster>.<what>                  worker to master: hb, renew, leave, report, inventory
+    fed.v1.rpc.<cluster>                        master to worker: a signed request, and its answer
     fed.v1.join.<token id>                      join
     fed.v1.live.checkpoint                      the signed head, every few seconds
     fed.v1.audit.<category>                     audit records
@@ -124,6 +125,11 @@ def parse(subject: str) -> Address:
 def up(cluster: str, what: str) -> str:
     """Return the subject on which a cluster sends `what` (hb, renew, leave, report) to the master."""
     return f"{ROOT}.up.{cluster}.{what}"
+
+
+def rpc(cluster: str) -> str:
+    """Return the subject on which the master asks a cluster."""
+    return f"{ROOT}.rpc.{cluster}"
 
 
 def sender(subject: str) -> str:

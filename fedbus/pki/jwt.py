@@ -31,6 +31,7 @@ class Exporter(NamedTuple):
 
 _ALGORITHM: Final = "ed25519-nkey"
 _VERSION: Final = 2
+_SECOND: Final = 1_000_000_000
 # A name is put into subject templates: a dot or a wildcard in it would open other subjects.
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Used where a JWT should carry no right of its own: an empty permission means "everything" to NATS.
@@ -216,6 +217,7 @@ def _scope(public_key: str, scope: Scope) -> Claims:
         "template": {
             "pub": {"allow": list(scope.publish)},
             "sub": {"allow": list(scope.subscribe)},
+            **({"resp": {"max": 1, "ttl": scope.answers_within * _SECOND}} if scope.answers_within else {}),
             "subs": scope.max_subscriptions,
             "data": UNLIMITED,
             "payload": scope.max_payload,

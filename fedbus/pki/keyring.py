@@ -32,7 +32,7 @@ from fedbus.pki import ca, files, jwt
 from fedbus.pki.ca import CertificateAuthority, Issued, Randomness
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.nkeys import SEED_BYTES, KeyPair, KeyType
-from fedbus.pki.roles import MEMBERS, SCOPES, SHARES, Role, Scope
+from fedbus.pki.roles import ANSWERED, MEMBERS, SCOPES, SHARES, Role, Scope
 from fedbus.pki.signing import KEY_BYTES, Signer
 
 _INDEX: Final = "keyring.json"
@@ -216,6 +216,8 @@ class Keyring:
             scopes=self._scopes_of(set(SCOPES) - set(MEMBERS)),
             jetstream=True,
             exports=SHARES,
+            imports=ANSWERED,
+            imports_from=jwt.Exporter(self.members_account, self._scopes["worker"]),
         )
 
     def members_jwt(self, revocations: Mapping[str, int], *, now: float) -> str:
@@ -231,6 +233,7 @@ class Keyring:
             now=now,
             scopes=self._scopes_of(MEMBERS),
             revocations=revocations,
+            exports=ANSWERED,
             imports=SHARES,
             imports_from=jwt.Exporter(self.account, self._scopes["master"]),
         )

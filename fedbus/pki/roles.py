@@ -1,7 +1,8 @@
 """What each role may do on the bus. Data only: this file is the whole truth about permissions.
 
 There are two accounts. The federation's has JetStream, the streams and the master. Everybody else is in the
-members' account, which has nothing of its own and imports `SHARES`, no more. Why: the server checks what a
+members' account, which has nothing of its own and imports `SHARES`, no more; the other way the federation's
+account imports `ANSWERED`, what the master asks the workers. Why: the server checks what a
 client publishes to, and not where it has the answer delivered (measured, 2.15.1). A member that may pull
 from its own consumer could have the server's "404 no messages" delivered to `$JS.API.STREAM.DELETE.AUDIT`,
 and the stream was gone. The answer to an imported call goes back to the account it came from, and is
@@ -43,20 +44,23 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     max_subscriptions: int = 50
     max_payload: int = UNLIMITED
     """Bytes in one message; unlimited means the server's own limit."""
+    answers_within: int = 0
+    """Seconds in which one answer to each message that came may be published to that message's reply, a
+    subject that is not listed here; 0 for no such answers."""
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What the federation's account lets the members' account have.
+    """What one account lets the other have: the federation's the members' or, of `ANSWERED`, the reverse.
 
     Only who holds an activation token of ours may import it: on an operator's bus there are other accounts.
     """
 
     subject: str
-    """In the federation's account."""
+    """In the account that lets it."""
     local: str
-    """What it is called in the members' account."""
+    """What it is called in the other."""
     stream: bool = False
-    """Whether it flows to the members; otherwise they call it."""
+    """Whether it flows to the other; otherwise that one calls it."""
     many_answers: bool = False
     """Whether a call may be answered more than once."""
 
@@ -97,10 +101,14 @@ SHARES: Final = (
     *_consumers("SCANS", "fed.v1.ev.scans.>"),
     _call(f"{JETSTREAM_API}.DIRECT.GET.OBJ_scans"),
     *_consumers("AUDIT", "fed.v1.audit.>"),
-    *(_call(f"fed.v1.up.*.{what}") for what in ("hb", "leave", "renew", "report")),
+    *(_call(f"fed.v1.up.*.{what}") for what in ("hb", "inventory", "leave", "renew", "report")),
     _call("fed.v1.join.*"),
     Share(subject=CHECKPOINT, local=CHECKPOINT, stream=True),
 )
+
+ANSWERED: Final = (_call("fed.v1.rpc.*"),)
+"""What the members' account answers the federation's. Nobody in the members' account may publish there, but
+an answer can be steered there (see above): so a worker answers only what the federation signed for it."""
 
 
 JOIN: Final = Scope(
@@ -123,11 +131,13 @@ WORKER: Final = Scope(
         # A diagnosis tries a consumer of its own: those two are the daemon's, which may be running.
         *_consumer("POLICY", f"{_NAME}-doctor", "fed.v1.ev.all.>"),
         f"fed.v1.up.{_NAME}.hb",
+        f"fed.v1.up.{_NAME}.inventory",
         f"fed.v1.up.{_NAME}.leave",
         f"fed.v1.up.{_NAME}.renew",
         f"fed.v1.up.{_NAME}.report",
     ),
-    subscribe=(_INBOX, CHECKPOINT),
+    subscribe=(_INBOX, CHECKPOINT, f"fed.v1.rpc.{_NAME}"),
+    answers_within=60,
 )
 
 RENEW: Final = Scope(

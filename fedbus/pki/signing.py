@@ -25,6 +25,7 @@ class Signed(StrEnum):
     EVENT = "application/vnd.fedbus.event.v1"
     CHECKPOINT = "application/vnd.fedbus.checkpoint.v1"
     ANSWER = "application/vnd.fedbus.answer.v1"
+    REQUEST = "application/vnd.fedbus.request.v1"
 
 
 def encode(kind: Signed, statement: bytes) -> bytes:

@@ -88,6 +88,13 @@ MIGRATIONS = (
     """
     CREATE TABLE registry_runs (registry TEXT PRIMARY KEY, body BLOB NOT NULL);
     """,
+    # On a master: what runs in each member, as it said last.
+    """
+    CREATE TABLE inventories (
+      cluster TEXT PRIMARY KEY, at REAL NOT NULL, digest TEXT NOT NULL, encoding TEXT NOT NULL,
+      body BLOB NOT NULL
+    );
+    """,
 )
 
 

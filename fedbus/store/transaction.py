@@ -15,6 +15,7 @@ from fedbus.model.objects import StoredObject
 from fedbus.model.scan import Report, ScannedImage
 from fedbus.store.admission_log import AdmissionLog
 from fedbus.store.history import History
+from fedbus.store.inventories import Inventories
 from fedbus.store.local import LocalObjects
 from fedbus.store.projection import Projection
 from fedbus.store.runs import Runs
@@ -255,6 +256,7 @@ class Transaction:
         self.scans = Scans(connection)
         self.local = LocalObjects(connection)
         self.admission = AdmissionLog(connection)
+        self.inventories = Inventories(connection)
         self.runs = Runs(connection)
 
     # positions and digests

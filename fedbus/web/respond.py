@@ -64,6 +64,15 @@ async def documents(request: web.Request) -> Documents:
     return Documents(tuple(Document(i, None, value) for i, value in enumerate(sent.documents)), sent.comment)
 
 
+async def text(request: web.Request) -> tuple[bytes, bool]:
+    """Read a body that is JSON or YAML as it is, and tell whether it says that it is JSON.
+
+    Raises InvalidInput (BODY_MALFORMED, MEDIA_TYPE_UNSUPPORTED).
+    """
+    raw = await _read(request)
+    return raw, _require(request, _JSON | _YAML) in _JSON
+
+
 def json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with a struct, or plain data, as JSON."""
     return web.Response(

@@ -20,6 +20,7 @@ from fedbus.model.federation import (
     RestInfo,
     SignedDismissal,
 )
+from fedbus.model.rpc import ENCODING
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair
@@ -123,6 +124,12 @@ def _not_let_in(token: JoinToken, now: float) -> Refused:
 async def ask(connection: Connection, cluster_id: str, what: str) -> BusReply:
     """Ask the master to `renew`, to `leave`, or (`report`) if all is well. Raises Refused, Unavailable."""
     return await _ask(connection, subjects.up(cluster_id, what), b"{}", {})
+
+
+async def send_inventory(connection: Connection, body: bytes, encoding: str, *, cluster_id: str) -> None:
+    """Give the master the inventory. Raises Refused, Unavailable."""
+    headers = {ENCODING: encoding} if encoding else {}
+    await _ask(connection, subjects.up(cluster_id, "inventory"), body, headers)
 
 
 async def _ask(connection: Connection, subject: str, body: bytes, headers: dict[str, str]) -> BusReply:

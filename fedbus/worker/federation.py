@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -13,7 +13,9 @@ from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
 from fedbus.cluster.inspection import Inspection
 from fedbus.core import backoff, connectivity
+from fedbus.core.requests import Questions
 from fedbus.errors import FedbusError, Refused, only
+from fedbus.kube.inventory import Inventory
 from fedbus.model import codec, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import (
@@ -33,8 +35,10 @@ from fedbus.runtime import Clock, cancelled, first, rfc3339
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
 from fedbus.worker import dialogue
+from fedbus.worker.answering import Answering, Method
 from fedbus.worker.folding import Folded, Folder
 from fedbus.worker.follower import Follower
+from fedbus.worker.inventory_reports import InventoryReports
 from fedbus.worker.large import LargeReports
 from fedbus.worker.membership import Membership, MembershipFiles
 from fedbus.worker.reporter import Reporter
@@ -83,16 +87,26 @@ class ActiveMembership:
         on_ended: Callable[[Dismissal], Awaitable[None]],
         on_policy: Callable[[], None] = lambda: None,
         describe: Callable[[], ClusterReport] = ClusterReport,
+        methods: Mapping[str, Method] = {},
+        inventory: Inventory | None = None,
+        inventory_interval: float = 60.0,
         late: Sequence[Event] = (),
     ) -> None:
         """Take who is told that policy changed in the store, and who describes this cluster in reports.
 
-        `late` are the instructions that were parked until this build could read them.
+        `methods` are what the master may ask, `inventory` is what is reported to it, `late` the
+        instructions that were parked until this build could read them.
         """
         self.membership = membership
         self._files, self._database, self._clock, self._hub = files, database, clock, hub
         self._on_ended, self._on_policy = on_ended, on_policy
         self._verifier = membership.verifier()
+        self._describe = describe
+        self._inventory = InventoryReports(
+            inventory or Inventory(),
+            inventory_interval,
+            partial(dialogue.send_inventory, cluster_id=membership.cluster_id),
+        )
         self._scans = scans
         self.reporter = Reporter(
             database,
@@ -101,7 +115,7 @@ class ActiveMembership:
             clock=clock,
             interval=membership.heartbeat_interval,
             prepare=self._look_after,
-            describe=describe,
+            describe=self._described,
         )
         self.session = Supervisor(
             "worker", self._endpoint_and_credentials, self._session, clock, self._refused
@@ -114,10 +128,19 @@ class ActiveMembership:
         self.skew: float | None = None
         """Seconds this clock is ahead of the master's, by the last checkpoint and what it took to come."""
         self._late = list(late)
+        self._answering = Answering(
+            methods,
+            self._verifier,
+            Questions(membership.federation_id, membership.cluster_id),
+            lambda: clock.now() - (self.skew or 0.0),
+        )
         own = subjects.own_scope(membership.cluster_id)
         self._followers = {scope: self._follower(scope) for scope in (subjects.SCOPE_ALL, own)}
         self._scan_follower = self._follower_of_scans()
         self._inspection = Inspection(scans, self._verifier, clock)
+
+    def _described(self) -> ClusterReport:
+        return msgspec.structs.replace(self._describe(), inventory_digest=self._inventory.digest)
 
     def _follower(self, scope: str) -> Follower:
         m = self.membership
@@ -186,6 +209,10 @@ class ActiveMembership:
                     group.create_task(follower.follow(connection), name=f"follow {follower.scope}")
                 group.create_task(self._follow_scans(connection), name="follow scans")
                 group.create_task(self.reporter.report(connection), name="report")
+                group.create_task(
+                    self._answering.serve(connection, self.membership.cluster_id), name="answering"
+                )
+                group.create_task(self._inventory.report(connection), name="inventory report")
                 group.create_task(self._renew_in_time(connection), name="renew")
         except asyncio.CancelledError:
             await self._say_goodbye(connection)

@@ -1,13 +1,14 @@
 """The worker's life: standalone until it joins, until it leaves or is dismissed."""
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from fedbus.cluster import inspection, registry_run, registry_setup
+from fedbus.cluster import assessment, inspection, registry_run, registry_setup
 from fedbus.cluster.held_scans import HeldScans
 from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
@@ -19,6 +20,7 @@ from fedbus.errors import Conflict, FedbusError, Unavailable
 from fedbus.model import names, subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord, Dismissal, RestInfo
+from fedbus.model.rpc import ASSESS
 from fedbus.pki import files
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
@@ -225,6 +227,9 @@ class Worker:
                 on_ended=self._end,
                 on_policy=self.cluster.admission.changed,
                 describe=self.cluster.report,
+                inventory=self.cluster.inventory,
+                inventory_interval=self.settings.inventory_interval,
+                methods={ASSESS: partial(assessment.answer, self.cluster.admission)},
                 late=self._late,
             )
             self._late = []

@@ -18,7 +18,7 @@ from fedbus.worker.membership import MembershipFiles
 from tests.faults.fleet import FAST, Fleet, Writer, held, history_on, journal, writing
 from tests.support import validator
 from tests.support.cluster import Cluster, files_for_loopback, running
-from tests.support.daemons import Daemon, eventually, group, joined, promoted
+from tests.support.daemons import Daemon, assessed_by, eventually, group, joined, promoted
 
 # three servers and two daemons at a time are enough for one machine
 pytestmark = pytest.mark.xdist_group("test_bus_of_three")
@@ -55,6 +55,7 @@ async def test_a_bus_of_three_serves_with_any_one_away(tmp_path: Path) -> None:
             writer = Writer(fleet.master)
             await writer.write(f"without {name}", f"while-{name}")
             await fleet.converged()
+            await assessed_by(fleet.master, "a")
             await the_doctor_warns(tmp_path, cluster)
             await server.start()
             await cluster.whole()

@@ -14,10 +14,11 @@ from fedbus.bus import lent as lent_bus
 from fedbus.bus.session import Endpoint, connect
 from fedbus.errors import FedbusError
 from fedbus.master.operator_files import lent
+from fedbus.model.subjects import rpc
 from fedbus.pki import files, jwt
 from fedbus.pki.nkeys import KeyType
-from fedbus.pki.roles import SHARES, Scope
-from tests.support.daemons import Daemon, apply, eventually, group, joined, promoted, synced
+from fedbus.pki.roles import ANSWERED, SHARES, Scope
+from tests.support.daemons import Daemon, apply, assessed_by, eventually, group, joined, promoted, synced
 from tests.support.operator_team import OperatorTeam, new
 
 
@@ -36,12 +37,14 @@ async def test_it_is_promoted_serves_survives_a_restart_and_leaves_nothing_behin
             await joined(master, worker, "a")
             await apply(master, group("before"))
             await synced(master, 1)
+            await assessed_by(master, "a")
             assert len(team.accounts()) == 2
             await master.stop()
         async with Daemon("master", tmp_path / "master", **team.lend(server.url)) as master:
             await synced(master, 1)
             await apply(master, group("after"))
             await synced(master, 1)
+            await assessed_by(master, "a")
             names = {g["name"] for g in (await worker.get("/v1/group?scope=fed"))["groups"]}
             assert names == {"fed.before", "fed.after"}
             assert await team.streams(server.url) > 0
@@ -120,21 +123,32 @@ async def test_another_account_of_the_operator_gets_nothing_of_the_federation(
     async with (
         team.serving() as server,
         Daemon("master", tmp_path / "master", **team.lend(server.url)) as master,
+        Daemon("worker", tmp_path / "a") as worker,
     ):
         await promoted(master)
-        (ours,) = [key for key, claims in team.accounts().items() if claims.get("exports")]
+        theirs = {"streams" in claims["limits"]: key for key, claims in team.accounts().items()}
+        ours, members = theirs[True], theirs[False]
         thief, scope = new(KeyType.ACCOUNT), new(KeyType.ACCOUNT)
         stolen = team.account(
             thief, scope, everything, imports=SHARES, imports_from=jwt.Exporter(ours, scope)
         )
+        asking = new(KeyType.ACCOUNT)
+        bossy = team.account(
+            asking, scope, everything, imports=ANSWERED, imports_from=jwt.Exporter(members, scope)
+        )
+        cluster = (await joined(master, worker, "a"))["id"]
         async with team.administration(server.url) as administration:
-            await administration.request("$SYS.REQ.CLAIMS.UPDATE", stolen.encode())
+            for account in (stolen, bossy):
+                await administration.request("$SYS.REQ.CLAIMS.UPDATE", account.encode())
         endpoint = Endpoint((server.url,), team.authority.chain_pem)
-        async with connect("thief", endpoint, team.user("thief", scope, thief)) as connection:
-            for subject in ("fed.v1.up.x.report", "fed.v1.join.x"):
-                with pytest.raises(FedbusError) as caught:
-                    await connection.request(subject, b"{}", timeout=2.0)
-                assert caught.value.code == "BUS_NO_RESPONDERS"
+        tried = {thief: ("fed.v1.up.x.report", "fed.v1.join.x"), asking: (rpc(cluster),)}
+        for account_keys, called in tried.items():
+            user = team.user("thief", scope, account_keys)
+            async with connect("thief", endpoint, user) as connection:
+                for subject in called:
+                    with pytest.raises(FedbusError) as caught:
+                        await connection.request(subject, b"{}", timeout=2.0)
+                    assert caught.value.code == "BUS_NO_RESPONDERS"
 
 
 Spoil = Callable[[OperatorTeam], object]

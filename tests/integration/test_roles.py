@@ -84,6 +84,8 @@ ADMINISTRATION = (
     "fed.v1.up.c1",
     "fed.v1.rpc.c1",
     "fed.v1.rpc.c2",
+    "fed.v1.up.c1.inventory.x",
+    "_R_.abcdef.0123456789abcd",
     "_INBOX_c1.reply",
     "_INBOX_c2.reply",
     "_INBOX.reply",
@@ -124,6 +126,9 @@ LISTENING = (
     "fed.v1.live.*",
     "fed.v1.live.>",
     "fed.v1.rpc.c1",
+    "fed.v1.rpc.c2",
+    "fed.v1.rpc.*",
+    "fed.v1.rpc.>",
     "_INBOX.>",
     "_INBOX_c1.>",
     "_INBOX_c1.a.b",
@@ -513,6 +518,56 @@ async def test_a_reply_reaches_its_inbox_and_no_other_cluster_hears_it(bus: Bus)
     assert other.deliveries == []
 
 
+async def test_a_worker_answers_what_the_master_asks_it_once_and_nobody_else_hears_or_answers(
+    bus: Bus,
+) -> None:
+    async with (
+        bus.connect("worker", OWN) as worker,
+        bus.connect("worker", OTHER) as other,
+        bus.connect("master", "master") as master,
+    ):
+        worker.subscribe("fed.v1.rpc.c1")
+        other.subscribe("fed.v1.rpc.c2")
+        master.subscribe("_INBOX_master.>")
+        for client in (worker, other, master):
+            assert await client.refusals() == []
+        master.publish("fed.v1.rpc.c1", b"question", "_INBOX_master.x")
+        request = await worker.delivery()
+        other.publish(request.reply, b"not from c1")
+        assert len(await other.refusals()) == 1
+        worker.publish(request.reply, b"answer")
+        assert await worker.refusals() == []
+        answer = await master.delivery()
+        worker.publish(request.reply, b"a second answer")
+        assert len(await worker.refusals()) == 1
+        await master.refusals()
+        await other.refusals()
+
+    assert (request.subject, request.data) == ("fed.v1.rpc.c1", b"question")
+    assert (answer.subject, answer.data) == ("_INBOX_master.x", b"answer")
+    assert other.deliveries == []
+    assert master.deliveries == []
+
+
+async def test_who_asks_a_worker_that_is_away_is_told_at_once(bus: Bus) -> None:
+    async with bus.connect("master", "master") as master:
+        answer = await master.ask("fed.v1.rpc.c7", b"question")
+
+    assert answer.data == b""  # nobody there
+
+
+@pytest.mark.parametrize("role", LIMITED)
+async def test_no_member_calls_a_worker(bus: Bus, role: Role) -> None:
+    async with bus.connect("worker", OTHER) as victim, bus.connect(role, OWN) as client:
+        victim.subscribe("fed.v1.rpc.c2")
+        await victim.refusals()
+        client.publish("fed.v1.rpc.c2", b"do it", f"_INBOX_{OWN}.x")
+        assert len(await client.refusals()) == 1
+        await victim.refusals()
+
+    assert victim.deliveries == []
+
+
 async def test_a_join_token_connects_without_a_key_and_its_answer_comes_back(bus: Bus) -> None:
     async with bus.connect("join", "t1") as joiner, bus.connect("master", "master") as master:
         master.subscribe("fed.v1.join.*")
@@ -600,3 +655,20 @@ async def test_a_pull_that_waits_is_answered_after_others_were_revoked(bus: Bus)
             await master.call(subject)
 
             assert (await worker.delivery()).subject == subject
+
+
+async def test_a_worker_is_asked_after_the_members_account_was_pushed_again(bus: Bus) -> None:
+    endpoint = Endpoint((bus.server.url,), bus.keyring.ca_pem)
+    async with (
+        bus.connect("worker", "c8") as worker,
+        bus.connect("master", "master") as master,
+        connect("system", endpoint, bus.keyring.system) as system,
+    ):
+        worker.subscribe("fed.v1.rpc.c8")
+        await worker.refusals()
+        for number in range(3):
+            revoked = {bus.credentials("worker", f"gone{number}").public_key: int(clock())}
+            await admin.push_account(system, bus.keyring.members_jwt(revoked, now=clock()))
+            master.publish("fed.v1.rpc.c8", b"question", "_INBOX_master.x")
+            await master.refusals()
+            assert (await worker.delivery()).data == b"question"

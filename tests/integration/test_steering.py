@@ -81,6 +81,7 @@ def calls(scene: Scene, role: Role) -> Iterator[Call]:
             yield from consumer(f"{scene.own}-all", "POLICY", "fed.v1.ev.all.>")
             yield Call(subjects.up(scene.own, "renew"), b"{}")
             yield Call(subjects.up(scene.own, "hb"), b"{}")
+            yield Call(subjects.up(scene.own, "inventory"), b"{}")
         case "renew":
             yield Call(subjects.up(scene.own, "renew"), b"{}")
         case "join":
@@ -115,6 +116,7 @@ def targets(scene: Scene) -> Iterator[str]:
         yield f"$JS.ACK.{where}.1.1000.1000.1.1"
     for what in ("leave", "renew", "report", "hb"):
         yield from (subjects.up(name, what) for name in (scene.other, scene.own))
+    yield from (subjects.up(scene.other, "inventory"), subjects.rpc(scene.other), subjects.rpc(scene.own))
     yield subjects.join(scene.held["join"].name)
     yield subjects.event("all", "policy", "group", "fed.g0")
     yield subjects.event("all", "policy", "group", "fed.evil")

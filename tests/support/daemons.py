@@ -107,6 +107,17 @@ class Daemon(DaemonProcess):
         await self.kill()
 
 
+async def assessed_by(master: Daemon, cluster: str) -> None:
+    """Wait until a cluster answers what the master asks over the bus."""
+    path = f"/v1/fed/assess/admission/rule?cluster={cluster}"
+
+    async def answered() -> bool:
+        found = await master.post(path, {"kind": "Pod", "metadata": {"name": "asked"}})
+        return [one["name"] for one in found["clusters"] if one["assessment"]] == [cluster]
+
+    await eventually(answered)
+
+
 async def promoted(master: Daemon, name: str = "hub") -> dict[str, Any]:
     """Promote a master."""
     return await master.post("/v1/fed/promote", {"name": name})

@@ -33,9 +33,52 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     def line_of(self, path: str) -> int | None:
         """Return the line of a path in the document, or of the nearest path above that has one."""
-        while path and path not in self.lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.lines.get(path, self.line) if path else self.line
+        return nearest(self.lines, path, self.line)
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    """One document of one file as it was written; `value` is None for one that cannot be read: `fault`."""
+
+    file: str
+    document: int | None = None
+    line: int | None = None
+    lines: Mapping[str, int] = {}
+    value: Mapping[str, object] | None = None
+    field: str = ""
+    fault: str = ""
+
+    def line_of(self, path: str) -> int | None:
+        """Return the line of a path in the document, or of the nearest path above that has one."""
+        return nearest(self.lines, path, self.line)
+
+
+def parse(names: Sequence[str]) -> list[Parsed]:
+    """Read every document of files and directories, whatever it says. Raises as `load`."""
+    return [one for file in _files(names) for one in _parsed(file)]
+
+
+def _parsed(file: Path) -> Iterator[Parsed]:
+    try:
+        found, faults = yaml_documents.parse_each(_bytes(file), lines=True)
+    except FedbusError as error:
+        yield Parsed(file=str(file), fault=error.message)
+        return
+    good = [
+        Parsed(file=str(file), document=one.index, line=one.line, lines=one.lines, value=one.value)
+        for one in found
+    ]
+    bad = [
+        Parsed(file=str(file), document=one.document, line=one.line, field=one.field, fault=one.message)
+        for one in faults
+    ]
+    yield from sorted([*good, *bad], key=lambda one: one.document or 0)
+
+
+def nearest(lines: Mapping[str, int], path: str, default: int | None) -> int | None:
+    """Return the line of a path, or of the nearest path above that has one."""
+    while path and path not in lines:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return lines.get(path, default) if path else default
 
 
 def load(names: Sequence[str]) -> list[Source]:

@@ -59,14 +59,23 @@ def _skipped(rules: Sequence[RuleName]) -> str:
     return f"; not applied for want of one: {len(rules)} rules ({ids})"
 
 
+def reason(result: RuleResult) -> str:
+    """Return what the criteria of a rule ask, what they saw, and the scan: without the rule's name."""
+    return cut(_criteria(result) + _scan(result), MESSAGE_LENGTH)
+
+
 def _because(result: RuleResult) -> str:
     kind = "allow" if result.rule_type == "exception" else "deny"
     comment = f' "{result.comment}"' if result.comment else ""
     where = f", container {result.container}, image {result.image}" if result.image else ""
-    criteria = "; ".join(
+    named = f"{_SCOPES[result.scope]} {kind} rule {result.rule}{comment}{where}"
+    return f"{named}: {_criteria(result)}{_scan(result)}"
+
+
+def _criteria(result: RuleResult) -> str:
+    return "; ".join(
         f"{one.name} {one.op} {one.value}".strip() + f" (observed: {one.observed})" for one in result.criteria
     )
-    return f"{_SCOPES[result.scope]} {kind} rule {result.rule}{comment}{where}: {criteria}{_scan(result)}"
 
 
 def _scan(result: RuleResult) -> str:

@@ -93,6 +93,10 @@ class Policy:
         """
         if not self.state.enable:
             return Decision(allowed=True, mode=self.mode)
+        return self.judge(workload, reports, now)
+
+    def judge(self, workload: Workload, reports: Reports, now: float) -> Decision:
+        """Decide as `decide` does where admission control is on, also where it is off."""
         if is_too_big(workload) and any(self._by_kind.values()):
             message = messages.too_big(workload)
             return Decision(

@@ -13,7 +13,7 @@ from fedbus.pki import jwt
 from fedbus.pki.ca import DAY, Randomness
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.nkeys import KeyPair, KeyType
-from fedbus.pki.roles import MEMBERS, SCOPES, SHARES, Role
+from fedbus.pki.roles import ANSWERED, MEMBERS, SCOPES, SHARES, Role
 from fedbus.pki.signing import Verifier
 
 NOW = 1_700_000_000.0
@@ -167,8 +167,9 @@ def test_the_masters_account_has_the_streams_and_the_members_account_only_what_i
     assert {scope["role"] for scope in members["signing_keys"]} == set(MEMBERS)
     assert "streams" in account["limits"]
     assert "streams" not in members["limits"]
-    assert "exports" not in members
-    assert "imports" not in account
+    assert {one["subject"] for one in members["exports"]} == {one.subject for one in ANSWERED}
+    assert {one["account"] for one in account["imports"]} == {keyring.members_account}
+    assert {one["subject"] for one in account["imports"]} == {one.subject for one in ANSWERED}
     assert {i["subject"] for i in members["imports"]} == {e["subject"] for e in account["exports"]}
     assert {i["account"] for i in members["imports"]} == {keyring.account}
 
