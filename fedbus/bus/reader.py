@@ -187,7 +187,7 @@ class Reader:
                 # On a bus of several servers a consumer may be on another one than ours, which hears of it
                 # a moment after it was made.
                 self._unheard += 1
-                self._wanted -= BATCH
+                self._wanted -= self._batch
                 await asyncio.sleep(_UNHEARD_PAUSE * self._unheard)
             else:
                 self._end_of_request(status, message)

@@ -126,13 +126,18 @@ class Writer:
         self.unknown = 0
 
     async def run(self, stop: asyncio.Event, lane: int = 0) -> None:
-        """Write one after the other; every third write is a changeset of two objects."""
+        """Write one after the other; every third write is a changeset of two objects.
+
+        No object is written more than 60 times: the stream has the last 64 revisions of each, and the judge
+        wants all.
+        """
         number = 0
         while not stop.is_set():
             number += 1
-            names = [f"lane{lane}-{number % self.objects}"]
+            series = f"lane{lane}" if number < 180 else f"lane{lane}-{number // 180}"
+            names = [f"{series}-{number % self.objects}"]
             if number % 3 == 0:
-                names.append(f"lane{lane}-more")
+                names.append(f"{series}-more")
             await self.write(f"lane {lane} write {number}", *names)
 
     async def write(self, content: str, *names: str) -> None:
