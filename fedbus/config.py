@@ -36,6 +36,8 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 ServiceName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}\.svc$")]
 
+NamespaceName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What both daemons need."""
@@ -64,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the Kubernetes service in front of it; its certificate is for that."""
     webhook_names: tuple[str, ...] = ()
     """More host names and addresses its certificate is made for."""
+    critical_namespaces: tuple[NamespaceName, ...] = ("kube-system", "kube-public", "istio-system")
+    """Namespaces that admission never denies anything, beside the one of `webhook_service`."""
     fail_open: bool = True
     """Whether what the webhook cannot decide in time is allowed, with a warning, or denied."""
     kubernetes: Literal["off", "in-cluster", "kubeconfig"] = "off"

@@ -61,6 +61,7 @@ async def status(session: Session) -> None:
         "certificate until": found.get("certificate_expires"),
         "admission control": "on" if found.get("enable") else "off",
         "mode": found.get("mode"),
+        "both say": _WHOSE.get(str(found.get("state_scope"))),
         "rules": found.get("rules"),
         "undecided reviews": "allowed (fail_open)" if found.get("fail_open") else "denied",
         "rules that cannot be asked": found.get("unusable"),
@@ -84,6 +85,7 @@ async def stats(session: Session) -> None:
     session.emit(found, show)
 
 
+_WHOSE = {"fed": "the federation", "local": "this cluster", "": "nobody: it was never switched on"}
 _RULES: list[Column] = [
     ("SCOPE", lambda one: one.get("scope")),
     ("RULE", lambda one: one.get("rule")),

@@ -65,6 +65,8 @@ async def get(
             raise CliError(f"There is no {kind} {name!r} in scope {scope}", code=ExitCode.NOT_FOUND)
     shown = found if revisions else [msgspec.structs.replace(one, revision=None) for one in found]
     if session.form is Output.YAML:
+        # What is built in cannot be applied.
+        shown = [one for one in shown if one.spec.get("cfg_type") != "system_defined"]
         typer.echo(to_yaml([msgspec.to_builtins(one) for one in shown]), nl=False)
         return
     session.emit({"documents": shown}, lambda: _table(found))

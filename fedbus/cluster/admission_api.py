@@ -1,16 +1,18 @@
 """Admission over REST: NeuVector's statistics, options and log, and how the webhook stands."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
 from fedbus.cluster.admission import Admission
+from fedbus.core.admission.policy import OFF
 from fedbus.core.policy_rules.admission_criteria import CRITERIA, CUSTOM_OPERATORS, Offer, Operators
 from fedbus.errors import Fault, InvalidInput
 from fedbus.model.admission_events import ALLOWED, AdmissionEvent, AdmissionStats, RuleCount
 from fedbus.model.decision import Mode
+from fedbus.model.policy.scope import scope_of
 from fedbus.runtime import rfc3339
 from fedbus.store.database import Database
 from fedbus.web import respond
@@ -33,7 +35,7 @@ class StatsAnswer(msgspec.Struct, frozen=True):
 class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """How this cluster's webhook stands, and what its configuration in Kubernetes needs.
 
-    `enable` and `mode` are in force now. `unusable` are rules that this build cannot ask.
+    `enable` and `mode` are in force now, `state_scope` says whose they are: empty, nobody's. `unusable` are rules that this build cannot ask.
     """
 
     url: str
@@ -44,6 +46,7 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     fail_open: bool
     enable: bool
     mode: Mode
+    state_scope: Literal["fed", "local", ""]
     rules: int
     unusable: list[str]
     policies_compiled: int
@@ -95,6 +98,7 @@ def routes(
                 fail_open=at.fail_open,
                 enable=policy.state.enable,
                 mode=policy.mode,
+                state_scope="" if policy.state is OFF else scope_of(policy.state.cfg_type).name,
                 rules=len(policy),
                 unusable=[f"{one.name.scope} rule {one.name.rule}: {one.reason}" for one in policy.unusable],
                 policies_compiled=admission.built,

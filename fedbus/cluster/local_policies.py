@@ -15,6 +15,7 @@ from fedbus.core.writes import Changed, Committed, Condition, Preview, Request
 from fedbus.errors import Conflict, InvalidInput
 from fedbus.model import codec
 from fedbus.model.federation import AuditRecord
+from fedbus.model.objects import StoredObject
 from fedbus.model.policy import KINDS, LOCAL, OrderedPolicy, Policy
 from fedbus.model.targets import ALL, Target
 from fedbus.runtime import Clock
@@ -68,9 +69,15 @@ class LocalPolicies:
     """The use cases on a cluster's own policy; `on_changed` is told the kinds after each change."""
 
     def __init__(
-        self, database: Database, clock: Clock, on_changed: Callable[[Iterable[str]], None] = lambda _: None
+        self,
+        database: Database,
+        clock: Clock,
+        on_changed: Callable[[Iterable[str]], None] = lambda _: None,
+        built_in: Callable[[str], list[StoredObject]] = lambda _: [],
     ) -> None:
+        """Take what is listed beside the cluster's own of a kind, for the tags of lists."""
         self._database, self._clock, self._on_changed = database, clock, on_changed
+        self._built_in = built_in
 
     async def apply(self, documents: Documents, request: Request) -> Committed:
         """Apply documents as one change. Raises InvalidInput with every fault, Conflict, Unavailable."""
@@ -86,16 +93,27 @@ class LocalPolicies:
 
     async def edit(self, decision: Decision, request: Request, condition: Condition) -> Committed:
         """Apply what a request in NeuVector's form decides, as one change. Raises as `apply`."""
-        return await self._commit(_of_decision(decision, condition), request)
+        return await self._commit(self._of_decision(decision, condition), request)
 
     async def preview_edit(self, decision: Decision, condition: Condition) -> list[Preview]:
         """Return what `edit` would change, and change nothing. Raises what `edit` would."""
-        plan = _of_decision(decision, condition)
+        plan = self._of_decision(decision, condition)
         return await self._database.read(lambda tx: _previews(tx, plan(tx)))
 
     async def object(self, kind: str, name: str) -> Policy | None:
         """Return one object, None if there is none."""
         return await self._database.read(lambda tx: HeldLocal(tx).get((kind, name)))
+
+    def _of_decision(self, decision: Decision, condition: Condition) -> _Plan:
+        def plan(tx: Transaction) -> list[Planned]:
+            policy_edits.unlocked(LOCAL, condition.kind, condition.name)
+            condition.require(
+                lambda: tx.local.object(condition.kind, condition.name),
+                lambda: self._built_in(condition.kind) + tx.local.objects(condition.kind),
+            )
+            return policy_edits.planned(HeldLocal(tx), decision)
+
+        return plan
 
     async def _commit(self, plan: _Plan, request: Request) -> Committed:
         changeset, at = self._clock.random_bytes(16).hex(), self._clock.stamp()
@@ -125,17 +143,6 @@ class LocalPolicies:
 def _of_documents(documents: Documents) -> _Plan:
     wanted = policy_plan.read(documents, LOCAL)
     return lambda tx: policy_plan.plan(HeldLocal(tx), wanted)
-
-
-def _of_decision(decision: Decision, condition: Condition) -> _Plan:
-    def plan(tx: Transaction) -> list[Planned]:
-        condition.require(
-            lambda: tx.local.object(condition.kind, condition.name),
-            lambda: tx.local.objects(condition.kind),
-        )
-        return policy_edits.planned(HeldLocal(tx), decision)
-
-    return plan
 
 
 def _answered(tx: Transaction, request: Request) -> Committed | None:

@@ -8,6 +8,7 @@ from aiohttp import web
 from fedbus.cluster import admission_api, assess_api, inventory_api
 from fedbus.cluster.admission import Admission
 from fedbus.cluster.admission_api import Listening
+from fedbus.cluster.built_in import BuiltInRules
 from fedbus.cluster.coverage import Coverage
 from fedbus.cluster.lookups import NoScans, ScanLookup
 from fedbus.cluster.rules import RuleSource
@@ -38,7 +39,11 @@ class OwnCluster:
         found = self.scans = scans or NoScans()
         self.inventory = Inventory()
         self.coverage = Coverage(self.inventory, found)
-        self.admission = Admission(database, clock, sources, scans=found, roles=self.inventory)
+        self.built_in = BuiltInRules(settings)
+        """The critical rules, above every other."""
+        self.admission = Admission(
+            database, clock, (*sources, self.built_in), scans=found, roles=self.inventory
+        )
         self._webhook = Webhook(
             self.admission, fail_open=settings.fail_open, ready=lambda: self.admission.ready
         )

@@ -137,6 +137,9 @@ def _read_one(index: int, line: int | None, content: dict[str, object], scope: S
     kind = KINDS[document.kind]
     if scope is not FED:
         _check_local(document)
+    if scope.is_built_in(kind.name, str(document.spec.get("id"))):
+        message = f"{kind.name} {document.spec['id']} is built in: nobody changes or deletes it"
+        raise InvalidInput("", (Fault("spec.id", message),))
     if document.op == DELETE:
         name = _identity(kind, document.spec)
         return Wanted(

@@ -1,7 +1,8 @@
 """NeuVector's paths of policy, as one table, and reading on them; both daemons serve it from their stores.
 
-`scope=fed` is what the federation gave, `scope=local` the cluster's own, no scope both, federated
-first. Objects are passed on as the bytes that were signed. Beside NeuVector's list stands
+`scope=fed` is what the federation gave, `scope=local` the cluster's own, no scope both, federated first; what
+every cluster starts with is read with its own, before all. Objects are passed on as the bytes that were
+signed. Beside NeuVector's list stands
 `revisions`, name to revision, and on a master `targets` for what is not for all clusters; beside such an
 item stand `target` and `clusters`. Items and lists carry an ETag. `start` and `limit` page as NeuVector
 does; `next_cursor` goes on from the last object seen, whatever came or went meanwhile.
@@ -28,6 +29,8 @@ from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described, many
 
 FED, LOCAL = "fed", "local"
+BUILT_IN = "built in"
+"""The scope of what every cluster starts with: it is read with the cluster's own, and stands first."""
 _SCOPES = {"": (FED, LOCAL), FED: (FED,), LOCAL: (LOCAL,)}
 
 SCOPE = Parameter("scope", {"type": "string", "enum": [FED, LOCAL]}, "fed, local, or neither for both")
@@ -314,11 +317,12 @@ async def _read(reader: PolicyReader, scopes: Sequence[str], kind: str) -> list[
     found = []
     for number, scope in enumerate(scopes):
         held = await reader.objects(scope, kind)
-        found += sorted((_Item(_place(kind, number, s), s) for s in held), key=lambda item: item.place)
-    return found
+        found += [_Item(_place(kind, number, s), s) for s in held]
+    return sorted(found, key=lambda item: item.place)
 
 
 def _place(kind: str, scope: int, stored: StoredObject) -> Cursor:
+    scope = -1 if stored.scope == BUILT_IN else scope
     if not KINDS[kind].ordered:
         return scope, stored.name, 0
     placed = msgspec.json.decode(stored.payload, type=_Placed)

@@ -68,7 +68,8 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(scraped.routes("worker", worker.settings.data_dir, lambda: metrics.read(worker)))
     policy = FederatedPolicy(worker.database, lambda tx: reversed(tx.scopes()))  # its own above those for all
     beside = registry_api.beside(worker.registries, worker.scans)
-    app.add_routes(policy_reads.routes(PolicyReaders(policy, worker.database), beside))
+    readers = PolicyReaders(policy, worker.database, worker.cluster.built_in)
+    app.add_routes(policy_reads.routes(readers, beside))
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
     app.add_routes(registry_api.routes(worker.registries, handlers.writer))

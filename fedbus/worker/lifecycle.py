@@ -72,7 +72,12 @@ class Worker:
             LocalRules(),
             scans=HeldScans(scans),
         )
-        self.local = LocalPolicies(database, clock, lambda _: self.cluster.admission.changed())
+        self.local = LocalPolicies(
+            database,
+            clock,
+            lambda _: self.cluster.admission.changed(),
+            self.cluster.built_in.objects,
+        )
         self.registries = registry_setup.registries(
             settings,
             clock,

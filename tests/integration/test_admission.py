@@ -193,6 +193,55 @@ async def test_a_clusters_own_rule_decides_at_once_and_for_this_cluster_alone(
         await decided(shop, True)  # the federation's stands above
 
 
+async def test_no_rule_denies_in_the_namespaces_of_the_system_and_the_critical_rules_are_locked(
+    master: Daemon, worker: Daemon
+) -> None:
+    everywhere = namespace("*")
+    await apply(master, state(), deny(everywhere))
+    await worker.post("/v1/local/apply", {"documents": [deny(everywhere)]})
+    async with asking(worker) as shop:
+        await decided(shop, False, 5.0)
+        for exempt in ("kube-system", "kube-public", "istio-system", "fedbus"):
+            response = await shop.ask(pod_review("nginx", exempt))
+            assert response["allowed"], exempt
+            assert not response.get("warnings")
+
+    listed = (await worker.get("/v1/admission/rules"))["rules"]
+    assert [one["id"] for one in listed] == [1, 2, 100_001, 1000]
+    own = await worker.get("/v1/admission/rules?scope=local")
+    assert [(one["id"], one["critical"], one["cfg_type"]) for one in own["rules"]] == [
+        (1, True, "system_defined"),
+        (2, True, "system_defined"),
+        (1000, False, "user_created"),
+    ]
+    rest = (await worker.get("/v1/admission/rules?limit=1"))["next_cursor"]
+    page = await worker.get(f"/v1/admission/rules?limit=2&cursor={rest}")
+    assert [one["id"] for one in page["rules"]] == [2, 100_001]
+    assert (await worker.get("/v1/admission/rule/2"))["rule"]["criteria"][0]["value"] == "fedbus"
+
+    off = {"config": {"id": 1, "disable": True}}
+    for method, path, body in (
+        ("PATCH", "/v1/admission/rule", off),
+        ("DELETE", "/v1/admission/rule/1", None),
+        ("PATCH", "/v1/admission/rules?scope=local", {"move": {"id": 1, "after": None}}),
+        ("PATCH", "/v1/admission/rules?scope=local", {"delete": [2]}),
+    ):
+        status, problem = await worker.call(method, path, body)
+        assert (status, problem["reason"]) == (403, "RULE_BUILT_IN"), (method, path)
+    promoted_one = await master.call("POST", "/v1/admission/rule/promote", {"request": {"ids": [1]}})
+    assert (promoted_one[0], promoted_one[1]["reason"]) == (403, "RULE_BUILT_IN")
+    for document in ({"op": "delete", "spec": {"id": 1}}, {"spec": deny(everywhere)["spec"] | {"id": 1}}):
+        sent = {"documents": [{"kind": "admission_rule"} | document]}
+        status, problem = await worker.call("POST", "/v1/local/apply", sent)
+        assert (status, problem["errors"][0]["field"]) == (422, "spec.id")
+        assert "built in" in problem["errors"][0]["message"]
+    read = await worker.call("GET", "/v1/admission/rules?scope=local")
+    emptied = await worker.call("PATCH", "/v1/admission/rules?scope=local", {"rules": read[1]["rules"][:2]})
+    assert emptied[0] == 200  # the critical ones stay as they are, whatever a list says
+    assert (await worker.call("DELETE", "/v1/admission/rules?scope=local"))[0] == 200
+    assert [one["id"] for one in (await worker.get("/v1/admission/rules?scope=local"))["rules"]] == [1, 2]
+
+
 async def test_the_inventory_of_every_cluster_is_in_the_summary(master: Daemon, tmp_path: Path) -> None:
     async with Kubernetes() as api:
         await api.put("/api/v1/nodes", node("n1", "kind://x"))

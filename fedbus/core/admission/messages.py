@@ -48,7 +48,8 @@ def _warnings(decided: Sequence[ContainerDecision], asks_scans: bool) -> Iterato
     for container in decided:
         for result in container.violations:
             yield f"monitored, not denied: {_because(result)}"
-        if asks_scans and container.image and not container.scans:
+        exempt = container.decided_by is not None and container.decided_by.critical
+        if asks_scans and container.image and not container.scans and not exempt:
             yield f"image {container.image} has no scan result{_skipped(container.skipped)}"
 
 

@@ -70,6 +70,8 @@ class Policy:
         self._rules.sort(key=lambda rule: (_stage(rule), rule.rule.rank))
         active = [rule for rule in self._rules if not rule.rule.disable]
         self._by_kind = {kind: [rule for rule in active if kind in rule.containers] for kind in _KINDS}
+        self._denies = any(not rule.allows for rule in active)
+        self._exempting = [rule for rule in active if rule.critical and rule.only_of_context]
         self._for_claims = [rule for rule in active if _is_for_claims(rule)]
         self._remembered: dict[tuple[ContainerType, str, str, tuple[str, ...]], list[CompiledRule]] = {}
         self.asks_scans = any(identity(one) in SCANNED for rule in active for one in rule.rule.criteria)
@@ -97,7 +99,7 @@ class Policy:
 
     def judge(self, workload: Workload, reports: Reports, now: float) -> Decision:
         """Decide as `decide` does where admission control is on, also where it is off."""
-        if is_too_big(workload) and any(self._by_kind.values()):
+        if is_too_big(workload) and self._denies and not self.is_exempt(workload):
             message = messages.too_big(workload)
             return Decision(
                 allowed=self.mode != "protect", message=message, warnings=(message,), mode=self.mode
@@ -120,6 +122,11 @@ class Policy:
             mode=self.mode,
             containers=tuple(decided),
         )
+
+    def is_exempt(self, workload: Workload) -> bool:
+        """Tell whether critical rules allow all of a workload, whatever is in it and no matter the scans."""
+        subject = Subject(workload, None, None)
+        return any(rule.concerns(subject) for rule in self._exempting)
 
     def assess(self, workload: Workload, reports: Reports, now: float) -> list[RuleResult]:
         """Return what every rule says of every container, in order of their say; disabled rules too."""
@@ -224,9 +231,10 @@ def _stage(rule: CompiledRule) -> int:
 
 
 def _is_for_claims(rule: CompiledRule) -> bool:
-    """Tell whether a rule is about volume claims: it denies, by storage class and namespace alone."""
+    """Tell whether a rule is about volume claims: it denies by storage class, or is critical."""
     names = {one.source.name for one in rule.criteria}
-    return not rule.allows and _STORAGE in names and names <= _CLAIM_CRITERIA
+    asks = rule.critical if rule.allows else _STORAGE in names
+    return asks and names <= _CLAIM_CRITERIA
 
 
 def _new_containers(workload: Workload) -> Sequence[Container]:

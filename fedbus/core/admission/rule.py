@@ -34,6 +34,7 @@ class CompiledRule:
         self.mode: Mode = rule.rule_mode or mode
         self.containers = frozenset(rule.containers or REGULAR)
         self.criteria = tuple(criterion(source) for source in rule.criteria)
+        self.only_of_context = bool(self.criteria) and all(one.key in CONTEXT for one in self.criteria)
         self._of_context = _grouped(one for one in self.criteria if one.key in CONTEXT)
         self.matches = (
             _all_of(_grouped(one for one in self.criteria if one.key not in CONTEXT))

@@ -13,7 +13,7 @@ import msgspec
 from fedbus.core import policy_plan, policy_rules
 from fedbus.core.policy_plan import Held, Planned, Wanted
 from fedbus.core.policy_rules.checks import MAX_FAULTS
-from fedbus.errors import Fault, InvalidInput
+from fedbus.errors import Fault, Forbidden, InvalidInput
 from fedbus.model.policy import FED, Policy, Scope
 
 
@@ -34,8 +34,18 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
 
 
+BUILT_IN = "built in: nobody changes, moves, deletes or promotes it"
+BUILT_IN_REMEDY = "Set critical_namespaces (or webhook_service) in the configuration of the daemon"
+
 Decision = Callable[[HeldRules], Sequence[Edit]]
 """What a request changes, given what is held. Raises NotFound, Conflict, InvalidInput."""
+
+
+def unlocked(scope: Scope, kind: str, *names: object) -> None:
+    """Raise Forbidden if one of these is a rule that every cluster starts with."""
+    for name in names:
+        if scope.is_built_in(kind, str(name)):
+            raise Forbidden(f"{kind} {name} is {BUILT_IN}", code="RULE_BUILT_IN", remedy=BUILT_IN_REMEDY)
 
 
 def planned(held: HeldRules, decision: Decision) -> list[Planned]:

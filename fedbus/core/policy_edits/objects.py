@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fedbus.core import policy_input
-from fedbus.core.policy_edits import Decision, Edit, HeldRules, valid
+from fedbus.core.policy_edits import Decision, Edit, HeldRules, unlocked, valid
 from fedbus.core.policy_edits.profiles import (
     changed_binding,
     changed_files,
@@ -83,6 +83,7 @@ def change(kind: str, name: str, body: wire.Raw, at: str = "config", scope: Scop
         raise InvalidInput(message, (Fault(f"{at}.{identity}", message),))
 
     def decide(held: HeldRules) -> list[Edit]:
+        unlocked(held.scope, kind, name)
         current = _current(held, kind, name)
         if current is None and kind != "admission_state":
             raise NotFound(f"There is no {kind} named {name!r} here")
@@ -117,6 +118,7 @@ def remove(kind: str, name: str) -> Decision:
     """Return the deletion of one object, and of what goes with it."""
 
     def decide(held: HeldRules) -> list[Edit]:
+        unlocked(held.scope, kind, name)
         if held.get((kind, name)) is None:
             raise NotFound(f"There is no {kind} named {name!r} here")
         return [Edit(kind=kind, name=name, obj=None)]

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from fedbus.core.policy_edits import Decision, Edit, HeldRules, valid
+from fedbus.core.policy_edits import Decision, Edit, HeldRules, unlocked, valid
 from fedbus.core.policy_edits.order import inserted
 from fedbus.core.policy_edits.rules import arranged
 from fedbus.core.references import CARRIED, references
@@ -34,6 +34,7 @@ def promote(kind: str, ids: Sequence[int], local: HeldRules) -> Decision:
     if not ids:
         message = "request.ids must name the rules to promote"
         raise InvalidInput(message, (Fault("request.ids", message),))
+    unlocked(local.scope, kind, *ids)
     known = local.ranked(kind)
     if missing := [rule for rule in ids if rule not in known]:
         raise NotFound(f"There is no local {kind} {missing[0]}")

@@ -10,7 +10,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from fedbus.core import policy_input
-from fedbus.core.policy_edits import Decision, Edit, HeldRules, every, refuse, valid
+from fedbus.core.policy_edits import Decision, Edit, HeldRules, every, refuse, unlocked, valid
 from fedbus.core.policy_edits.order import distinct, inserted, moved, reranked
 from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model.policy import FED, NetworkRule, OrderedPolicy, Scope
@@ -58,6 +58,7 @@ def copy_in_front(rule: str, change: Decision) -> Decision:
 
 
 def _move(kind: str, rule: int, after: int | None, held: HeldRules) -> list[Edit]:
+    unlocked(held.scope, kind, rule)
     order = list(held.ranked(kind))
     wanted = moved(order, rule, after)
     return [] if wanted == order else arranged(held, kind, wanted, {}, fresh={rule})
@@ -111,6 +112,7 @@ def _replace(kind: str, bodies: Sequence[Raw], scope: Scope) -> Decision:
 
 def _delete(kind: str, rules: Sequence[int]) -> Decision:
     def decide(held: HeldRules) -> list[Edit]:
+        unlocked(held.scope, kind, *rules)
         known = held.ranked(kind)
         missing = [rule for rule in rules if rule not in known]
         if missing:

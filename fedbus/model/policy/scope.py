@@ -13,6 +13,8 @@ PREFIX: Final = "fed."
 
 FED_RULE_IDS = range(100_001, 110_000)
 """The ids of federated rules; custom resources have those from 110000, local rules lower ones."""
+BUILT_IN_RULE_IDS = range(1, 1_000)
+"""The ids of the admission rules that every cluster starts with."""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,11 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     def group(self, name: str) -> str:
         """Return the name of a reserved group in this scope."""
         return f"{PREFIX}{name}" if self.name == "fed" else name
+
+    def is_built_in(self, kind: str, name: str) -> bool:
+        """Tell whether this is a rule that every cluster starts with, and nobody changes."""
+        known = self.name == "local" and kind == "admission_rule" and name.isdecimal() and len(name) < 10
+        return known and int(name) in BUILT_IN_RULE_IDS
 
     def owns(self, name: str) -> bool:
         """Tell whether an object of this name is of this scope."""

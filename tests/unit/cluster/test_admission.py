@@ -10,9 +10,11 @@ import pytest
 
 from fedbus.cluster import recorder
 from fedbus.cluster.admission import Admission
+from fedbus.cluster.built_in import BuiltInRules
 from fedbus.cluster.coverage import without_scan
 from fedbus.cluster.requesters import Requesters
-from fedbus.cluster.rules import FederatedRules, Rules
+from fedbus.cluster.rules import FederatedRules, Rules, RuleSource
+from fedbus.config import WorkerSettings
 from fedbus.core.workload import workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube import review
@@ -108,6 +110,21 @@ async def test_the_first_source_with_a_state_has_it(database: Database) -> None:
     assert (
         await answer(await made(database, Source(state=None), Source(rule(1, "shop"), state=None)))
     ).allowed
+
+
+async def test_what_critical_rules_exempt_waits_for_no_scan(database: Database) -> None:
+    class Away(Scans):
+        async def reports(self, image: ImageReference) -> Sequence[Report]:
+            raise Unavailable("the store is away")
+
+    settings = WorkerSettings(data_dir=Path("/nowhere"), critical_namespaces=("ops",))
+    sources: list[RuleSource] = [Source(rule(100_001, "*")), BuiltInRules(settings)]
+    admission = Admission(database, Clock(), sources, scans=Away())
+    await admission.load()
+    for exempt in ("ops", "fedbus"):
+        assert (await answer(admission, namespace=exempt)).allowed
+    with pytest.raises(Unavailable):
+        await answer(admission, namespace="kube-system")  # no longer one of them
 
 
 async def test_a_policy_is_compiled_once_a_version_however_often_it_is_asked_for(database: Database) -> None:
