@@ -35,7 +35,8 @@ class StatsAnswer(msgspec.Struct, frozen=True):
 class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """How this cluster's webhook stands, and what its configuration in Kubernetes needs.
 
-    `enable` and `mode` are in force now, `state_scope` says whose they are: empty, nobody's. `unusable` are rules that this build cannot ask.
+    `enable` and `mode` are in force now, `state_scope` says whose they are: empty, nobody's.
+    `unusable` are rules that this build cannot ask.
     """
 
     url: str

@@ -104,4 +104,4 @@ def subject(
     container = workload.containers[0] if workload.containers else None
     image = image_reference("nginx") if container is None else container.image
     facts = None if scan is None else ScanFacts(scan, Accepted(accepted).of(workload.namespace, image), NOW)
-    return Subject(workload, container, facts)
+    return Subject(workload, container, facts, NOW)

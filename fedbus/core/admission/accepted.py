@@ -1,6 +1,8 @@
 """The vulnerability profile: which vulnerabilities of an image nobody counts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from fedbus.core.admission.patterns import Match, Patterns, wildcard
 from fedbus.core.image_reference import hosts
@@ -10,10 +12,20 @@ from fedbus.model.scan import Vulnerability
 
 RECENT = "_RecentVuln"
 RECENT_WITHOUT_FIX = "_RecentVulnWithoutFix"
+REMEMBERED = 256
+"""For how many sets of entries it is remembered what they accept."""
 _DAY = 86_400.0
 
-IsAccepted = Callable[[Vulnerability, float], bool]
-"""Whether a vulnerability is left out at a time (Unix seconds)."""
+
+class IsAccepted(msgspec.Struct, frozen=True, eq=False):
+    """Whether a vulnerability is left out, at a time (Unix seconds) if the answer is ever another."""
+
+    ask: Callable[[Vulnerability, float], bool]
+    hangs_on_time: bool
+
+    def __call__(self, vulnerability: Vulnerability, now: float) -> bool:
+        """Tell whether a vulnerability is left out."""
+        return self.ask(vulnerability, now)
 
 
 class _Entry:
@@ -44,24 +56,34 @@ class Accepted:
 
     def __init__(self, entries: Iterable[VulnerabilityEntry]) -> None:
         self._entries = tuple(_Entry(entry) for entry in entries)
+        self._found: dict[tuple[_Entry, ...], IsAccepted] = {}
 
     def of(self, namespace: str, image: ImageReference) -> IsAccepted | None:
-        """Return what is accepted of one image in one namespace, None for nothing."""
-        entries = [entry for entry in self._entries if entry.concerns(namespace, image)]
-        recent = [entry for entry in entries if entry.recent is not None]
-        names = [entry.name for entry in entries if entry.recent is None]
-        literal = frozenset(names)
-        wild: tuple[Match, ...] = tuple(wildcard(name) for name in names if "*" in name)
+        """Return what is accepted of one image in one namespace, None for nothing; the same for the same."""
+        entries = tuple(entry for entry in self._entries if entry.concerns(namespace, image))
         if not entries:
             return None
+        found = self._found.get(entries)
+        if found is None:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            found = self._found[entries] = _accepted(entries)
+        return found
 
-        def accepted(vulnerability: Vulnerability, now: float) -> bool:
-            name = vulnerability.name.upper()
-            if name in literal or any(match(name) for match in wild):
-                return True
-            return any(entry.is_recent(vulnerability, now) for entry in recent)
 
-        return accepted
+def _accepted(entries: Sequence[_Entry]) -> IsAccepted:
+    recent = [entry for entry in entries if entry.recent is not None]
+    names = [entry.name for entry in entries if entry.recent is None]
+    literal = frozenset(names)
+    wild: tuple[Match, ...] = tuple(wildcard(name) for name in names if "*" in name)
+
+    def accepted(vulnerability: Vulnerability, now: float) -> bool:
+        name = vulnerability.name.upper()
+        if name in literal or any(match(name) for match in wild):
+            return True
+        return any(entry.is_recent(vulnerability, now) for entry in recent)
+
+    return IsAccepted(accepted, hangs_on_time=bool(recent))
 
 
 def image_names(image: ImageReference) -> list[str]:

@@ -1,5 +1,6 @@
 """What criteria look at: one container of a workload, and one scan of its image, counted once."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -25,9 +26,14 @@ Pair = tuple[str, str]
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """One vulnerability of one package, however many entries of the report name it."""
+    """One vulnerability of one package, however many entries of the report name it.
+
+    `published` is the earliest date (Unix seconds) that an entry has, infinite where none has one;
+    `undated` says whether an entry has none.
+    """
 
     published: float
+    undated: bool
     fixed: bool
     score: float
 
@@ -35,25 +41,28 @@ class Hit(msgspec.Struct, frozen=True):
         """Return both entries as one: fixed if either is, the higher score, the earlier date."""
         return Hit(
             min(self.published, other.published),
+            self.undated or other.undated,
             self.fixed or other.fixed,
             max(self.score, other.score),
         )
 
 
 class ScanFacts:
-    """One report without what the vulnerability profile accepts; everything is counted when first asked."""
+    """One report without what the vulnerability profile accepts; everything is counted when first asked.
+
+    What is accepted is asked at one time, `now`; nothing else here hangs on the time.
+    """
 
     def __init__(self, report: Report, accepted: IsAccepted | None, now: float) -> None:
         self.report = report
         self._accepted = accepted
         self._now = now
-        self._dates: dict[tuple[tuple[str, ...], bool], list[float]] = {}
+        self._dates: dict[tuple[tuple[str, ...], bool], tuple[list[float], list[float]]] = {}
         self._fixes: dict[tuple[str, ...], int] = {}
         self._merges: dict[tuple[str, ...], Collection[Hit]] = {}
 
-    @cached_property
-    def used(self) -> ScanUsed:
-        """The scan, for the decision."""
+    def used(self, now: float) -> ScanUsed:
+        """Return the scan, for a decision at a time."""
         report = self.report
         return ScanUsed(
             digest=report.digest,
@@ -62,7 +71,7 @@ class ScanFacts:
             scanner=report.scanner,
             cvedb_version=report.cvedb_version,
             scanned_at=report.scanned_at,
-            age=max(0.0, self._now - report.scanned_at) if report.scanned_at else 0.0,
+            age=max(0.0, now - report.scanned_at) if report.scanned_at else 0.0,
         )
 
     @cached_property
@@ -79,12 +88,13 @@ class ScanFacts:
     @cached_property
     def _hits(self) -> Mapping[str, Mapping[Pair, Hit]]:
         buckets: dict[str, dict[Pair, Hit]] = {bucket: {} for bucket in (*_BUCKETS, LOW)}
-        low, undated = buckets[LOW], self._now - UNDATED_DAYS * DAY
+        low = buckets[LOW]
         for one in self.vulnerabilities:
             bucket = buckets.get(one.severity, low)
             key = (one.name, one.package_name)
             score = max(one.score, one.score_v3)
-            hit = Hit(one.published_timestamp or undated, one.fixed_version != "", score)
+            published = one.published_timestamp
+            hit = Hit(published or math.inf, not published, one.fixed_version != "", score)
             held = bucket.get(key)
             bucket[key] = hit if held is None else hit.with_another(held)
         return buckets
@@ -110,15 +120,20 @@ class ScanFacts:
             self._fixes[severities] = count
         return count
 
-    def count_older(self, severities: tuple[str, ...], days: float, with_fix: bool) -> int:
-        """Count pairs that were published `days` ago or earlier, on request only those with a fix."""
+    def count_older(self, severities: tuple[str, ...], days: float, with_fix: bool, now: float) -> int:
+        """Count pairs that were published `days` before `now` or earlier; on request those with a fix."""
         key = (severities, with_fix)
         dates = self._dates.get(key)
         if dates is None:
-            hits = self._merged(severities)
-            dates = sorted(hit.published for hit in hits if hit.fixed or not with_fix)
-            self._dates[key] = dates
-        return bisect_right(dates, self._now - days * DAY)
+            hits = [hit for hit in self._merged(severities) if hit.fixed or not with_fix]
+            dated = sorted(hit.published for hit in hits if not hit.undated)
+            undated = sorted(hit.published for hit in hits if hit.undated)
+            self._dates[key] = dates = dated, undated
+        dated, undated = dates
+        then = now - days * DAY
+        return bisect_right(dated, then) + (
+            len(undated) if days <= UNDATED_DAYS else bisect_right(undated, then)
+        )
 
     @cached_property
     def _scores(self) -> list[float]:
@@ -150,8 +165,11 @@ class ScanFacts:
 class Subject:
     """One container of a workload (None: a volume claim) under one scan of its image (None: unscanned)."""
 
-    def __init__(self, workload: Workload, container: Container | None, scan: ScanFacts | None) -> None:
-        self.workload = workload
+    def __init__(
+        self, workload: Workload, container: Container | None, scan: ScanFacts | None, now: float = 0.0
+    ) -> None:
+        """Take the time of the decision (Unix seconds): the age of what a scan found hangs on it."""
+        self.workload, self.now = workload, now
         self.namespace = workload.namespace
         self._container = container
         self.scan = scan

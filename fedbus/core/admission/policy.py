@@ -6,13 +6,14 @@ rule, or a deny rule whose mode is `protect`. A deny rule that only monitors is 
 still decide. One denied container denies the request; what no rule decides is allowed.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from fedbus.core.admission import messages
-from fedbus.core.admission.accepted import Accepted
+from fedbus.core.admission.accepted import Accepted, IsAccepted
 from fedbus.core.admission.criteria import SCANNED
 from fedbus.core.admission.facts import ScanFacts, Subject
 from fedbus.core.admission.rule import CompiledRule
@@ -33,6 +34,9 @@ OFF: Final = AdmissionState(enable=False, cfg_type="user_created")
 
 REMEMBERED = 1024
 """For how many pairs of namespace and user a policy remembers which rules are about them."""
+
+COUNTED = 16
+"""How many reports stay counted: as many as whoever looks them up keeps decoded."""
 
 _STORAGE = "storageClassName"
 _CLAIM_CRITERIA = frozenset({_STORAGE, "namespace"})
@@ -74,6 +78,7 @@ class Policy:
         self._exempting = [rule for rule in active if rule.critical and rule.only_of_context]
         self._for_claims = [rule for rule in active if _is_for_claims(rule)]
         self._remembered: dict[tuple[ContainerType, str, str, tuple[str, ...]], list[CompiledRule]] = {}
+        self._scans: OrderedDict[tuple[int, IsAccepted | None], ScanFacts] = OrderedDict()
         self.asks_scans = any(identity(one) in SCANNED for rule in active for one in rule.rule.criteria)
 
     def _compiled(self, scope: Scope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
@@ -108,10 +113,11 @@ class Policy:
         if workload.kind == CLAIM:
             subject = Subject(workload, None, None)
             rules = [rule for rule in self._for_claims if rule.concerns(subject)]
-            decided.append(self._decide(rules, workload, None, ()))
+            decided.append(self._decide(rules, workload, None, (), now))
         for container in _new_containers(workload):
             facts = self._facts(workload, container, reports, now)
-            decided.append(self._decide(self._concerned(workload, container), workload, container, facts))
+            asked = self._concerned(workload, container)
+            decided.append(self._decide(asked, workload, container, facts, now))
             if not decided[-1].allowed:
                 break
         denied_by = decided[-1].decided_by if decided and not decided[-1].allowed else None
@@ -135,7 +141,8 @@ class Policy:
             return [rule.result(Subject(workload, None, None), "", "containers", "") for rule in rules]
         results: list[RuleResult] = []
         for container in workload.containers[:MAX_CONTAINERS]:
-            subjects = _subjects(workload, container, self._facts(workload, container, reports, now))
+            facts = self._facts(workload, container, reports, now)
+            subjects = _subjects(workload, container, facts, now)
             for rule in self._rules:
                 if container.kind in rule.containers:
                     _, subject = _ask(rule, subjects)
@@ -159,7 +166,20 @@ class Policy:
     ) -> list[ScanFacts]:
         found = newest(reports.get(container.image.text, ()))
         accepted = self._accepted.of(workload.namespace, container.image) if found else None
-        return [ScanFacts(report, accepted, now) for report in found]
+        return [self._counted(report, accepted, now) for report in found]
+
+    def _counted(self, report: Report, accepted: IsAccepted | None, now: float) -> ScanFacts:
+        """Return a report as it was counted for the request before, if what counts is still the same."""
+        if accepted is not None and accepted.hangs_on_time:
+            return ScanFacts(report, accepted, now)
+        key = (id(report), accepted)
+        facts = self._scans.get(key)
+        if facts is None or facts.report is not report:
+            facts = self._scans[key] = ScanFacts(report, accepted, now)
+        self._scans.move_to_end(key)
+        if len(self._scans) > COUNTED:
+            self._scans.popitem(last=False)
+        return facts
 
     def _decide(
         self,
@@ -167,8 +187,9 @@ class Policy:
         workload: Workload,
         container: Container | None,
         facts: Sequence[ScanFacts],
+        now: float,
     ) -> ContainerDecision:
-        subjects = _subjects(workload, container, facts)
+        subjects = _subjects(workload, container, facts, now)
         only = subjects[0] if len(subjects) == 1 else None
         violations: list[RuleResult] = []
         skipped: list[RuleName] = []
@@ -196,7 +217,7 @@ class Policy:
             decided_by=decided_by,
             violations=tuple(violations),
             skipped=tuple(skipped),
-            scans=tuple(one.used for one in facts),
+            scans=tuple(one.used(now) for one in facts),
         )
 
 
@@ -206,8 +227,10 @@ def _result(rule: CompiledRule, subject: Subject, container: Container | None) -
     return rule.result(subject, container.name, container.kind, container.image.text)
 
 
-def _subjects(workload: Workload, container: Container | None, facts: Sequence[ScanFacts]) -> list[Subject]:
-    return [Subject(workload, container, scan) for scan in facts] or [Subject(workload, container, None)]
+def _subjects(
+    workload: Workload, container: Container | None, facts: Sequence[ScanFacts], now: float
+) -> list[Subject]:
+    return [Subject(workload, container, scan, now) for scan in facts] or [Subject(workload, container, None)]
 
 
 def _ask(rule: CompiledRule, subjects: Sequence[Subject]) -> tuple[bool | None, Subject]:

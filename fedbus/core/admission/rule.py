@@ -64,7 +64,7 @@ class CompiledRule:
             image=image,
             truth=_TRUTHS[self.concerns(subject) and self.matches(subject)],
             criteria=tuple(_result(one, subject) for one in self.criteria),
-            scan=None if subject.scan is None else subject.scan.used,
+            scan=None if subject.scan is None else subject.scan.used(subject.now),
         )
 
 

@@ -36,9 +36,9 @@ def count(source: AdmissionCriterion) -> Criterion:
 
     days = max(ages, default=None)
 
-    def counted(scan: ScanFacts) -> int:
+    def counted(scan: ScanFacts, now: float) -> int:
         if days is not None:
-            return scan.count_older(severities, days, with_fix)
+            return scan.count_older(severities, days, with_fix, now)
         return scan.count_with_fix(severities) if with_fix else scan.count(severities)
 
     def observed(subject: Subject) -> str:
@@ -50,11 +50,11 @@ def count(source: AdmissionCriterion) -> Criterion:
             for one in scan.vulnerabilities
             if one.severity in severities and (one.fixed_version or not with_fix)
         }
-        number = counted(scan)
+        number = counted(scan, subject.now)
         return f"{number} ({listing(found, 3)})" if number and found else str(number)
 
     def holds(subject: Subject) -> bool | None:
-        return None if subject.scan is None else compare(counted(subject.scan), limit)
+        return None if subject.scan is None else compare(counted(subject.scan, subject.now), limit)
 
     return Criterion(source, source.name, holds, observed, DEAR)
 
