@@ -17,6 +17,7 @@ from fedbus.cluster.recorder import Recorder
 from fedbus.cluster.requesters import Requesters
 from fedbus.cluster.rules import Rules, RuleSource
 from fedbus.core.admission.policy import OFF, Policy, Reports
+from fedbus.core.image_reference import image_as_written
 from fedbus.core.workload import CLAIM, POD_PATHS, workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube.review import Answer, Request, Review
@@ -154,6 +155,7 @@ class Admission:
             groups=request.user_info.groups or (),
             operation="UPDATE" if request.operation == "UPDATE" else "CREATE",
             dry_run=bool(request.dry_run),
+            read_image=image_as_written,
         )
         # The object of a request may leave out what its path said.
         found = msgspec.structs.replace(

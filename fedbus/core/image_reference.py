@@ -57,6 +57,17 @@ def image_reference(text: str, path: str = "image") -> ImageReference:
     )
 
 
+def image_as_written(text: str, path: str = "image") -> ImageReference:
+    """Return what `text` refers to, or the text alone, of no registry, where no runtime could read it.
+
+    That container never starts; those beside it do, so it must not keep them from being judged.
+    """
+    try:
+        return image_reference(text, path)
+    except InvalidInput:
+        return ImageReference(text=text[:LONGEST], registry="", repository=text[:LONGEST])
+
+
 def is_host(part: str) -> bool:
     """Tell whether the first part of a reference is a registry's host."""
     return "." in part or ":" in part or part.lower() == "localhost"

@@ -1,6 +1,6 @@
 """From a Kubernetes object to the workload that admission decides upon."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,6 +29,9 @@ CLAIM: Final = "PersistentVolumeClaim"
 MAX_CONTAINERS: Final = 500
 MAX_VOLUMES: Final = 1000
 """What admission looks at (ours, beyond what any node runs): it bounds the time that a request takes."""
+
+ReadImage = Callable[[str, str], ImageReference]
+"""Reads the name of an image that stands at a path. May raise InvalidInput."""
 
 _TEMPLATE = ("spec", "template")
 POD_PATHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -86,6 +89,7 @@ def workload_of(
     groups: Sequence[str] = (),
     operation: Operation = "CREATE",
     dry_run: bool = False,
+    read_image: ReadImage = image_reference,
 ) -> Workload:
     """Return what `document` asks for; known sidecars are left out of its containers.
 
@@ -105,6 +109,8 @@ def workload_of(
     spec = pod["spec"] if kind != CLAIM else Field(None, "spec")
     annotations = metadata["annotations"].pairs() | template["annotations"].pairs()
     volumes = tuple(_volume(one) for one in islice(spec["volumes"].items(), MAX_VOLUMES + 1))
+    host_paths = {volume.name: volume.host_path for volume in volumes if volume.host_path}
+    shared = _Pod(spec["securityContext"], annotations, host_paths)
     return Workload(
         kind=kind,
         name=metadata["name"].text() or metadata["generateName"].text(),
@@ -118,7 +124,7 @@ def workload_of(
         annotations=annotations,
         owner=_owner(metadata),
         phase=root.at("status", "phase").text() if kind == "Pod" else "",
-        containers=tuple(islice(_containers(spec, volumes, annotations), MAX_CONTAINERS + 1)),
+        containers=tuple(islice(_containers(spec, shared, read_image), MAX_CONTAINERS + 1)),
         volumes=volumes,
         os=spec.at("os", "name").text().lower(),
         host_network=bool(spec["hostNetwork"].flag()),
@@ -172,14 +178,10 @@ class _Pod(msgspec.Struct, frozen=True):
     host_paths: Mapping[str, str]
 
 
-def _containers(
-    spec: Field, volumes: Sequence[Volume], annotations: Mapping[str, str]
-) -> Iterator[Container]:
-    host_paths = {volume.name: volume.host_path for volume in volumes if volume.host_path}
-    pod = _Pod(spec["securityContext"], annotations, host_paths)
+def _containers(spec: Field, pod: _Pod, read_image: ReadImage) -> Iterator[Container]:
     for kind, name in _CONTAINERS:
         for field in spec[name].items():
-            image = image_reference(field["image"].text(), field["image"].path)
+            image = read_image(field["image"].text(), field["image"].path)
             if not is_sidecar(image):
                 yield _container(kind, image, field, pod)
 
