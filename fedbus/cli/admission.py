@@ -65,6 +65,7 @@ async def status(session: Session) -> None:
         "rules": found.get("rules"),
         "undecided reviews": "allowed (fail_open)" if found.get("fail_open") else "denied",
         "rules that cannot be asked": found.get("unusable"),
+        "rules without known roles": found.get("blind"),
         "error": found.get("error"),
     }
     session.emit(found, lambda: facts(shown))

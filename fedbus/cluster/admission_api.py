@@ -36,7 +36,8 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """How this cluster's webhook stands, and what its configuration in Kubernetes needs.
 
     `enable` and `mode` are in force now, `state_scope` says whose they are: empty, nobody's.
-    `unusable` are rules that this build cannot ask.
+    `unusable` are rules that this build cannot ask, `blind` those that never match because nobody here knows
+    the roles of service accounts: there is no inventory, or it may not read them.
     """
 
     url: str
@@ -50,6 +51,7 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     state_scope: Literal["fed", "local", ""]
     rules: int
     unusable: list[str]
+    blind: list[str]
     policies_compiled: int
     error: str = ""
 
@@ -101,6 +103,7 @@ def routes(
                 mode=policy.mode,
                 state_scope="" if policy.state is OFF else scope_of(policy.state.cfg_type).name,
                 rules=len(policy),
+                blind=[f"{one.scope} rule {one.rule}" for one in admission.blind()],
                 unusable=[f"{one.name.scope} rule {one.name.rule}: {one.reason}" for one in policy.unusable],
                 policies_compiled=admission.built,
                 error=admission.error.message if admission.error else "",

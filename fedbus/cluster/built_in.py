@@ -18,8 +18,8 @@ class BuiltInRules:
 
     def __init__(self, settings: Settings) -> None:
         own = settings.webhook_service.split(".")[1]
-        self._rules = Rules(scope="local", rules=built_in(settings.critical_namespaces, own))
-        self._stored = [_stored(str(rule.id), codec.encode(rule)) for rule in self._rules.rules]
+        self.rules = Rules(scope="local", rules=built_in(settings.critical_namespaces, own))
+        self._stored = [_stored(str(rule.id), codec.encode(rule)) for rule in self.rules.rules]
 
     def stamp(self, _tx: Transaction) -> object:
         """Return that they are never others."""
@@ -27,7 +27,7 @@ class BuiltInRules:
 
     def read(self, _tx: Transaction) -> Rules:
         """Return them, for the decision."""
-        return self._rules
+        return self.rules
 
     def objects(self, kind: str) -> list[StoredObject]:
         """Return those of a kind."""

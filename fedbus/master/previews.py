@@ -40,7 +40,7 @@ REMEMBERED: Final = 256
 """Images whose scans are remembered during one preview: a scan may have a megabyte."""
 
 LOCAL_UNKNOWN: Final = (
-    "its own rules, vulnerability profile and scans: they may deny already what counts as denied from now "
+    "its own rules, exempt namespaces and scans: they may deny already what counts as denied from now "
     "on, or go on denying what counts as no longer denied"
 )
 STATE_UNKNOWN: Final = "whether its admission control is on, and its mode: taken as protect"
@@ -145,7 +145,7 @@ class Previews:
         ends: float,
         roles: Roles | None = None,
     ) -> ClusterPreview:
-        change, state = _change(policies, known)
+        change, state = _change(policies, known, self._own.built_in.rules)
         tally, now = Tally(change), self._clock.now()
         unreadable = unscanned = done = 0
         without: set[str] = set()
@@ -261,14 +261,17 @@ def _plan(tx: Transaction, wanted: Sequence[policy_plan.Wanted]) -> _Planned:
 
 
 def _change(
-    policies: _Policies, known: AdmissionReport | None
+    policies: _Policies, known: AdmissionReport | None, built_in: Rules
 ) -> tuple[previewing.Change, AdmissionState | None]:
-    """Return both policies, with the state that the cluster reports where the federation has none."""
+    """Return both policies, with the state that the cluster reports where the federation has none.
+
+    `built_in` are the critical rules of this cluster, which the others are taken to have too.
+    """
     own = None if known is None else AdmissionState(enable=known.enable, mode=known.mode)
     # What a cluster reports while the federation has a state is that one: its own is not known then.
     fallback = own if policies.before.state is None else None
     states = [one.state or fallback for one in (policies.before, policies.after)]
-    local = [] if policies.local is None else [policies.local]
+    local = [built_in] if policies.local is None else [policies.local, built_in]
 
     def policy(rules: Rules, state: AdmissionState | None) -> Policy:
         assumed = state or AdmissionState(enable=True, mode="protect")
@@ -277,9 +280,8 @@ def _change(
     before, after = policy(policies.before, states[0]), policy(policies.after, states[1])
     same = policies.before.profile == policies.after.profile and before.mode == after.mode
     rules = previewing.changed(policies.before.rules, policies.after.rules)
-    profiles = [one.profile for one in (policies.before, *local) if one.profile is not None]
-    accepted = [entry for profile in profiles for entry in profile.entries]
-    asked_first = previewing.only(rules, accepted) if same else None
+    profile = policies.before.profile
+    asked_first = previewing.only(rules, profile.entries if profile else ()) if same else None
     return previewing.Change(before, after, asked_first), states[1]
 
 

@@ -94,8 +94,19 @@ async def test_a_worker_decides_alone_and_forgets_what_it_leaves(
     await apply(master, state(), deny(namespace("shop")))
     async with asking(worker) as shop:
         await decided(shop, False, 5.0)
+    port = json.loads((tmp_path / "master" / "federation.json").read_text())["listen_port"]
     await master.kill()
-    await worker.stop()
+    await worker.kill()
+
+    async def bus_is_gone() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    await eventually(bus_is_gone)
     async with Daemon("worker", tmp_path / "shop") as again, asking(again) as shop:
         assert not (await shop.ask(pod_review("nginx")))["allowed"]  # the first review after a start
         await again.post("/v1/fed/leave", {"force": True})

@@ -54,7 +54,9 @@ class Policy:
     """All rules of a cluster, compiled once, and the decision by them.
 
     `federated` and `local` are in no particular order: their ranks say it, and where those are equal the
-    order given. `state` is the one in force. `accepted` are the entries of every vulnerability profile.
+    order given. `state` is the one in force. `accepted` are the entries of the federation's vulnerability
+    profile; those of the cluster's own, `accepted_locally`, count for its own rules alone, so that nothing
+    local lifts a federated denial.
     Rules that cannot be asked are in `unusable`.
     """
 
@@ -65,11 +67,16 @@ class Policy:
         *,
         state: AdmissionState = OFF,
         accepted: Iterable[VulnerabilityEntry] = (),
+        accepted_locally: Iterable[VulnerabilityEntry] = (),
     ) -> None:
         self.state = state
         self.mode: Mode = state.mode
         self.unusable: list[UnusableRule] = []
-        self._accepted = Accepted(accepted)
+        everywhere = tuple(accepted)
+        self._accepted: dict[Scope, Accepted] = {
+            "fed": Accepted(everywhere),
+            "local": Accepted((*everywhere, *accepted_locally)),
+        }
         self._rules = [*self._compiled("fed", federated), *self._compiled("local", local)]
         self._rules.sort(key=lambda rule: (_stage(rule), rule.rule.rank))
         active = [rule for rule in self._rules if not rule.rule.disable]
@@ -113,11 +120,11 @@ class Policy:
         if workload.kind == CLAIM:
             subject = Subject(workload, None, None)
             rules = [rule for rule in self._for_claims if rule.concerns(subject)]
-            decided.append(self._decide(rules, workload, None, (), now))
+            alone = [Subject(workload, None, None, now)]
+            decided.append(self._decide(rules, {"fed": alone, "local": alone}, None))
         for container in _new_containers(workload):
-            facts = self._facts(workload, container, reports, now)
-            asked = self._concerned(workload, container)
-            decided.append(self._decide(asked, workload, container, facts, now))
+            subjects = self._subjects(workload, container, reports, now)
+            decided.append(self._decide(self._concerned(workload, container), subjects, container))
             if not decided[-1].allowed:
                 break
         denied_by = decided[-1].decided_by if decided and not decided[-1].allowed else None
@@ -128,6 +135,14 @@ class Policy:
             mode=self.mode,
             containers=tuple(decided),
         )
+
+    def asking(self, name: str) -> list[RuleName]:
+        """Return the rules in force that have a criterion of this name."""
+        return [
+            rule.name
+            for rule in self._rules
+            if not rule.rule.disable and any(identity(one) == name for one in rule.rule.criteria)
+        ]
 
     def is_exempt(self, workload: Workload) -> bool:
         """Tell whether critical rules allow all of a workload, whatever is in it and no matter the scans."""
@@ -141,11 +156,10 @@ class Policy:
             return [rule.result(Subject(workload, None, None), "", "containers", "") for rule in rules]
         results: list[RuleResult] = []
         for container in workload.containers[:MAX_CONTAINERS]:
-            facts = self._facts(workload, container, reports, now)
-            subjects = _subjects(workload, container, facts, now)
+            subjects = self._subjects(workload, container, reports, now)
             for rule in self._rules:
                 if container.kind in rule.containers:
-                    _, subject = _ask(rule, subjects)
+                    _, subject = _ask(rule, subjects[rule.name.scope])
                     results.append(_result(rule, subject, container))
         return results
 
@@ -161,12 +175,23 @@ class Policy:
             self._remembered[key] = rules
         return rules
 
-    def _facts(
+    def _subjects(
         self, workload: Workload, container: Container, reports: Reports, now: float
-    ) -> list[ScanFacts]:
+    ) -> dict[Scope, list[Subject]]:
+        """Return what the rules of each scope look at: the same, but for what its profiles accept."""
         found = newest(reports.get(container.image.text, ()))
-        accepted = self._accepted.of(workload.namespace, container.image) if found else None
-        return [self._counted(report, accepted, now) for report in found]
+        if not found:
+            alone = [Subject(workload, container, None, now)]
+            return {"fed": alone, "local": alone}
+        by_accepted: dict[IsAccepted | None, list[Subject]] = {}
+        subjects: dict[Scope, list[Subject]] = {}
+        for scope, entries in self._accepted.items():
+            accepted = entries.of(workload.namespace, container.image)
+            if accepted not in by_accepted:
+                facts = [self._counted(report, accepted, now) for report in found]
+                by_accepted[accepted] = [Subject(workload, container, scan, now) for scan in facts]
+            subjects[scope] = by_accepted[accepted]
+        return subjects
 
     def _counted(self, report: Report, accepted: IsAccepted | None, now: float) -> ScanFacts:
         """Return a report as it was counted for the request before, if what counts is still the same."""
@@ -184,18 +209,16 @@ class Policy:
     def _decide(
         self,
         rules: Sequence[CompiledRule],
-        workload: Workload,
+        subjects: Mapping[Scope, Sequence[Subject]],
         container: Container | None,
-        facts: Sequence[ScanFacts],
-        now: float,
     ) -> ContainerDecision:
-        subjects = _subjects(workload, container, facts, now)
-        only = subjects[0] if len(subjects) == 1 else None
+        fed, own = subjects["fed"], subjects["local"]
+        only = own[0] if fed is own and len(own) == 1 else None
         violations: list[RuleResult] = []
         skipped: list[RuleName] = []
         allowed, decided_by = True, None
         for rule in rules:
-            truth, subject = (rule.matches(only), only) if only else _ask(rule, subjects)
+            truth, subject = (rule.matches(only), only) if only else _ask(rule, subjects[rule.name.scope])
             if truth is False:
                 continue
             allows = rule.allows
@@ -217,7 +240,7 @@ class Policy:
             decided_by=decided_by,
             violations=tuple(violations),
             skipped=tuple(skipped),
-            scans=tuple(one.used(now) for one in facts),
+            scans=tuple(one.scan.used(one.now) for one in own if one.scan is not None),
         )
 
 
@@ -225,12 +248,6 @@ def _result(rule: CompiledRule, subject: Subject, container: Container | None) -
     if container is None:
         return rule.result(subject, "", "containers", "")
     return rule.result(subject, container.name, container.kind, container.image.text)
-
-
-def _subjects(
-    workload: Workload, container: Container | None, facts: Sequence[ScanFacts], now: float
-) -> list[Subject]:
-    return [Subject(workload, container, scan, now) for scan in facts] or [Subject(workload, container, None)]
 
 
 def _ask(rule: CompiledRule, subjects: Sequence[Subject]) -> tuple[bool | None, Subject]:

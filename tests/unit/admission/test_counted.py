@@ -93,6 +93,16 @@ def test_what_is_accepted_in_one_namespace_counts_in_the_others() -> None:
     ]
 
 
+def test_what_a_cluster_accepts_for_itself_lifts_no_federated_denial() -> None:
+    counts, entry = rule(criterion("cveHighCount", ">=", "1"), id=7), [VulnerabilityEntry(name="*")]
+    scan = high()
+
+    assert denied(Policy([counts], state=state(), accepted_locally=entry), scan)
+    assert not denied(Policy([counts], state=state(), accepted=entry), scan)
+    assert not denied(Policy((), [counts], state=state(), accepted_locally=entry), scan)
+    assert not denied(Policy((), [counts], state=state(), accepted=entry), scan)
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_newer_report_of_the_same_image_is_counted_for_itself(times: int) -> None:
     counts = rule(criterion("cveHighCount", ">=", "1"), id=100_001)

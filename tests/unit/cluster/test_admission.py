@@ -22,7 +22,7 @@ from fedbus.kube.review import Answer
 from fedbus.model.admission_events import DENIED, AdmissionEvent, AdmissionStats
 from fedbus.model.inventory import RunningImage
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionState
-from fedbus.model.review import ImageReference, Owner, Workload
+from fedbus.model.review import ImageReference, Owner, RiskyRole, Workload
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
@@ -140,6 +140,27 @@ async def test_a_container_that_never_starts_hides_nothing_beside_it(database: D
         asked["request"]["object"]["spec"]["containers"] = containers
         given = await admission.answer(review.read(msgspec.json.encode(asked)))
         assert not given.allowed, criterion.name
+
+
+async def test_the_kind_that_the_api_server_names_counts(database: Database) -> None:
+    admission = await made(database, Source(rule(100_001, "shop")))
+    asked = pod_review("nginx", "shop")
+    del asked["request"]["object"]["kind"]
+    assert not (await admission.answer(review.read(msgspec.json.encode(asked)))).allowed
+
+
+async def test_rules_on_roles_that_nobody_knows_are_named(database: Database) -> None:
+    risky = AdmissionCriterion(name="saBindRiskyRole", op="containsTagAny", value="risky_role_create_pod")
+    deny = AdmissionRule(id=100_001, rule_type="deny", criteria=(risky,))
+
+    class Known:
+        def risky_roles(self, _namespace: str, _account: str) -> tuple[RiskyRole, ...]:
+            return ()
+
+    assert [one.rule for one in (await made(database, Source(deny))).blind()] == [100_001]
+    seeing = Admission(database, Clock(), [Source(deny)], roles=Known())
+    await seeing.load()
+    assert not seeing.blind()
 
 
 async def test_a_policy_is_compiled_once_a_version_however_often_it_is_asked_for(database: Database) -> None:
