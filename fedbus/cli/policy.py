@@ -253,6 +253,18 @@ def _identity(kind: str, name: str) -> dict[str, object]:
     return {field: name} if field else {}
 
 
+_EMPTY: tuple[object, ...] = ("", [], {}, None)
+
+
+def _filled(value: object) -> object:
+    """Return a value without the parts that nobody filled in."""
+    if isinstance(value, list):
+        return [_filled(one) for one in value]
+    if isinstance(value, dict):
+        return {key: left for key, one in value.items() if (left := _filled(one)) not in _EMPTY}
+    return value
+
+
 def _table(found: list[Document]) -> None:
     hidden = {"cfg_type", "rank", "comment", KINDS[found[0].kind].identity} if found else set()
     columns = [
@@ -267,11 +279,7 @@ def _table(found: list[Document]) -> None:
             "name": name_of(one),
             "revision": one.revision,
             "target": one.target or "all",
-            "spec": {
-                key: value
-                for key, value in one.spec.items()
-                if key not in hidden and value not in ("", [], None)
-            },
+            "spec": _filled({key: value for key, value in one.spec.items() if key not in hidden}),
             "comment": one.spec.get("comment"),
         }
         for one in found

@@ -62,6 +62,19 @@ async def master(tmp_path: Path) -> AsyncIterator[Daemon]:
         yield daemon
 
 
+async def test_what_critical_rules_exempt_is_not_said_to_be_denied(master: Daemon, tmp_path: Path) -> None:
+    file = runs(tmp_path / "shop.yaml", web("a"), web("dns", "kube-system"))
+    async with Daemon("worker", tmp_path / "shop", inventory_file=file, inventory_interval=1) as shop:
+        await joined(master, shop, "shop")
+        await apply(master, state())
+        await synced(master, 1)
+        await reported(master, "shop", 2)
+
+        row = (await previewed(master, deny("*")))["shop"]
+
+        assert [one["name"] for one in row["affected"]] == ["a"]
+
+
 async def test_a_rule_is_previewed_on_what_runs_everywhere_and_offline_too(
     master: Daemon, tmp_path: Path
 ) -> None:
