@@ -61,7 +61,7 @@ async def status(session: Session) -> None:
         "certificate until": found.get("certificate_expires"),
         "admission control": "on" if found.get("enable") else "off",
         "mode": found.get("mode"),
-        "both say": _WHOSE.get(str(found.get("state_scope"))),
+        "set by": _WHOSE.get(str(found.get("state_scope"))),
         "rules": found.get("rules"),
         "undecided reviews": "allowed (fail_open)" if found.get("fail_open") else "denied",
         "rules that cannot be asked": found.get("unusable"),
