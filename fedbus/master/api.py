@@ -513,7 +513,7 @@ class Handlers:
     @described(tag="cluster")
     async def parked(self, _request: web.Request) -> web.Response:
         """List what a newer build wrote and this one cannot read; it is kept for the next one that can."""
-        found = await self._master.database.read(lambda tx: tx.parked())
+        found = await self._master.database.read(lambda tx: tx.parked.all())
         return respond.json({"events": found})
 
     @described(answer=Summary, tag="cluster")

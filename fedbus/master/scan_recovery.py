@@ -24,7 +24,8 @@ from fedbus.model import codec, events
 from fedbus.model.events import Event
 from fedbus.model.scan import Large as Reference
 from fedbus.pki.signing import Verifier
-from fedbus.store.transaction import Stamped, Transaction
+from fedbus.store.rows import Stamped
+from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 

@@ -128,7 +128,7 @@ class Worker:
             )
             self._attempt_file.unlink(missing_ok=True)
             record = self._record("join", f"{answer.federation_name} {answer.federation_id}")
-            await self.database.write(lambda tx: tx.audit(record))
+            await self.database.write(lambda tx: tx.audit.add(record))
             self._changed.set()
             password = generate_password(self.clock.random_bytes(20))
             await self.auth.set_password(password)
@@ -190,7 +190,7 @@ class Worker:
 
             def end(tx: Transaction) -> None:
                 _purge(tx)
-                tx.audit(record)
+                tx.audit.add(record)
 
             await self.database.write(end)
             self.cluster.admission.changed()
