@@ -7,7 +7,7 @@ from typing import Any
 
 from fedbus import __version__
 from fedbus.config import MasterSettings, WorkerSettings
-from fedbus.master import api as master_api
+from fedbus.master.api import app as master_api
 from fedbus.master.lifecycle import Master
 from fedbus.model import asyncapi
 from fedbus.model.schemas import VERSION, schemas

@@ -8,7 +8,7 @@ import structlog
 from fedbus import daemon
 from fedbus.cluster.inspection import keep_file
 from fedbus.config import MasterSettings
-from fedbus.master import api
+from fedbus.master.api import app as api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
