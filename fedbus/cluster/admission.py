@@ -21,7 +21,7 @@ from fedbus.core.workload import CLAIM, POD_PATHS, workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube.review import Answer, Request, Review
 from fedbus.kube.webhook import Failure
-from fedbus.model.decision import Decision, Scope
+from fedbus.model.decision import Decision, RuleScope
 from fedbus.model.policy.admission import AdmissionRule
 from fedbus.model.review import Workload
 from fedbus.model.scan import Report
@@ -197,7 +197,7 @@ def compiled(held: Sequence[Rules]) -> Policy:
     )
 
 
-def _ordered(held: Sequence[Rules], scope: Scope) -> list[AdmissionRule]:
+def _ordered(held: Sequence[Rules], scope: RuleScope) -> list[AdmissionRule]:
     """Return the rules of a scope; without ranks they stand in the order that the sources say."""
     return [
         msgspec.structs.replace(rule, rank="") for one in held if one.scope == scope for rule in one.rules

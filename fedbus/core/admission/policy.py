@@ -19,7 +19,7 @@ from fedbus.core.admission.rule import CompiledRule
 from fedbus.core.admission.scans import newest
 from fedbus.core.policy_rules.admission import identity
 from fedbus.core.workload import CLAIM, MAX_CONTAINERS, is_too_big
-from fedbus.model.decision import ContainerDecision, Decision, Mode, RuleName, RuleResult, Scope
+from fedbus.model.decision import ContainerDecision, Decision, Mode, RuleName, RuleResult, RuleScope
 from fedbus.model.policy.admission import AdmissionRule, AdmissionState, ContainerType
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
 from fedbus.model.review import Container, Workload
@@ -74,7 +74,7 @@ class Policy:
         self._remembered: dict[tuple[ContainerType, str, str, tuple[str, ...]], list[CompiledRule]] = {}
         self.asks_scans = any(identity(one) in SCANNED for rule in active for one in rule.rule.criteria)
 
-    def _compiled(self, scope: Scope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
+    def _compiled(self, scope: RuleScope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
         for rule in rules:
             try:
                 yield CompiledRule(rule, scope, self.mode)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from fedbus.config import WorkerSettings
 from fedbus.model.federation import Dismissal, RestInfo
 from fedbus.runtime import Clock
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.worker.bootstrap import Bootstrap
