@@ -76,11 +76,6 @@ class Ledger:
         self.recover: Callable[[], Awaitable[None]]
 
     @property
-    def in_step(self) -> bool:
-        """Whether stream and store are known to be equal: the store's digests are the federation's."""
-        return self._in_step
-
-    @property
     def epoch(self) -> int:
         """The epoch that events are written in."""
         return self.drafter.epoch

@@ -40,8 +40,7 @@ class AssessmentHandlers(Handlers):
     async def preview(self, request: web.Request) -> web.Response:
         """Say which workloads that run, cluster by cluster, documents would deny, and deny no more."""
         found = await respond.documents(request)
-        documents = [(d.index, d.line, d.value) for d in found.documents]
-        return respond.json(await self._fed.previews.preview(documents))
+        return respond.json(await self._fed.previews.preview(found.placed))
 
     @described(
         body=ManifestsBody,

@@ -73,10 +73,9 @@ class PolicyHandlers(Handlers):
     async def apply(self, request: web.Request) -> web.Response:
         """Apply documents as one changeset; with `dry_run=true` say what would change."""
         found = await respond.documents(request)
-        documents = [(d.index, d.line, d.value) for d in found.documents]
         if request.query.get("dry_run") == "true":
-            return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(documents)})
-        return respond.json(await self._fed.policies.apply(documents, asked(request, found.comment)))
+            return respond.json({"dry_run": True, "changes": await self._fed.policies.preview(found.placed)})
+        return respond.json(await self._fed.policies.apply(found.placed, asked(request, found.comment)))
 
     def promote_rules(self, kind: str) -> Handler:
         """Return what copies rules of this cluster's own into the federation."""
