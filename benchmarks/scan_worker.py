@@ -12,7 +12,7 @@ from unittest import mock
 import msgspec
 
 from benchmarks.stopwatch import end_with_parent, take_stdout
-from fedbus.config import WorkerSettings
+from fedbus.settings import WorkerSettings
 from fedbus.web.sse import Hub
 from fedbus.worker import daemon, lifecycle
 from fedbus.worker.federation import AppliedNotice

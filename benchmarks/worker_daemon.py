@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.stopwatch import Stopwatch, TimedHub, end_with_parent, take_stdout
-from fedbus.config import WorkerSettings
+from fedbus.settings import WorkerSettings
 from fedbus.worker import daemon, lifecycle
 
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 import uvloop
 
 from fedbus import __version__, log, tracing
-from fedbus.config import MasterSettings, WorkerSettings
 from fedbus.errors import ConfigError, only
 from fedbus.runtime import Clock, give_memory_back, stop_on_signals
+from fedbus.settings import MasterSettings, WorkerSettings
 
 S = TypeVar("S", MasterSettings, WorkerSettings)
 

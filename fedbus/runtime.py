@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Literal
 
 Service = Callable[[asyncio.Event], Coroutine[None, None, None]]
 
@@ -47,10 +48,10 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).mallopt(m_mmap_threshold, default)
 
 
-def rfc3339(seconds: float) -> str:
-    """Return Unix seconds as RFC 3339 in UTC, to the millisecond."""
+def rfc3339(seconds: float, to: Literal["seconds", "milliseconds"] = "milliseconds") -> str:
+    """Return Unix seconds as RFC 3339 in UTC, cut off at the millisecond or second."""
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec=to).replace("+00:00", "Z")
 
 
 def cancelled() -> bool:

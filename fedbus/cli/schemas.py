@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fedbus import __version__
-from fedbus.config import MasterSettings, WorkerSettings
-from fedbus.master import api as master_api
+from fedbus.master.api import app as master_api
 from fedbus.master.lifecycle import Master
 from fedbus.model import asyncapi
 from fedbus.model.schemas import VERSION, schemas
 from fedbus.runtime import Clock
+from fedbus.settings import MasterSettings, WorkerSettings
 from fedbus.store.database import Database
 from fedbus.web import openapi
 from fedbus.web.auth import Authenticator

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.output import rows
 from fedbus.cli.session import Session, command
 from fedbus.errors import FedbusError
+from fedbus.runtime import rfc3339
 from fedbus.scan.importers import MAX_BYTES, Format
 from fedbus.scan.importers.detection import detect
 
@@ -212,7 +212,7 @@ def _older(one: dict[str, object]) -> str | None:
 
 def _stamp(seconds: object) -> str:
     at = float(seconds) if isinstance(seconds, (int, float)) else 0.0
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(at, "seconds")
 
 
 def _why(one: dict[str, object]) -> str:

@@ -23,7 +23,7 @@ from fedbus.core.workload import CLAIM, POD_PATHS, workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube.review import Answer, Request, Review
 from fedbus.kube.webhook import Failure
-from fedbus.model.decision import Decision, RuleName, Scope
+from fedbus.model.decision import Decision, RuleName, RuleScope
 from fedbus.model.policy.admission import AdmissionRule
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
 from fedbus.model.review import Workload
@@ -209,7 +209,7 @@ def compiled(held: Sequence[Rules]) -> Policy:
     )
 
 
-def _entries(held: Sequence[Rules], scope: Scope) -> list[VulnerabilityEntry]:
+def _entries(held: Sequence[Rules], scope: RuleScope) -> list[VulnerabilityEntry]:
     return [
         entry
         for one in held
@@ -218,7 +218,7 @@ def _entries(held: Sequence[Rules], scope: Scope) -> list[VulnerabilityEntry]:
     ]
 
 
-def _ordered(held: Sequence[Rules], scope: Scope) -> list[AdmissionRule]:
+def _ordered(held: Sequence[Rules], scope: RuleScope) -> list[AdmissionRule]:
     """Return the rules of a scope; without ranks they stand in the order that the sources say."""
     return [
         msgspec.structs.replace(rule, rank="") for one in held if one.scope == scope for rule in one.rules

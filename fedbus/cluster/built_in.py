@@ -3,10 +3,10 @@
 from hashlib import sha256
 
 from fedbus.cluster.rules import Rules
-from fedbus.config import Settings
 from fedbus.core.admission.built_in import built_in
 from fedbus.model import codec
 from fedbus.model.objects import StoredObject
+from fedbus.settings import Settings
 from fedbus.store.transaction import Transaction
 from fedbus.web.policy_reads import BUILT_IN
 

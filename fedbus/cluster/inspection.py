@@ -81,26 +81,28 @@ class Inspection:
         while True:
             began = self._clock.monotonic()
             bad, after = await self._database.read(
-                lambda tx, at=after: tx.unsound(scope, at, AT_ONCE, self._genuine)  # type: ignore[misc]
+                lambda tx, at=after: tx.repair.unsound(scope, at, AT_ONCE, self._genuine)  # type: ignore[misc]
             )
             if bad:
                 faults += len(bad)
-                await self._database.write(lambda tx, bad=bad: tx.mend(scope, bad))  # type: ignore[misc]
+                await self._database.write(lambda tx, bad=bad: tx.repair.mend(scope, bad))  # type: ignore[misc]
             if not after:
                 break
             await asyncio.sleep(rest * (self._clock.monotonic() - began))
         if readable := await self._database.read(lambda tx: _readable_now(tx, scope)):
-            await self._database.write(lambda tx: tx.mend(scope, readable))
+            await self._database.write(lambda tx: tx.repair.mend(scope, readable))
             faults += len(readable)
         if not await self._database.read(lambda tx: _counted_right(tx, scope)):
             faults += 1
-            await self._database.write(lambda tx: tx.mend(scope, []))
+            await self._database.write(lambda tx: tx.repair.mend(scope, []))
         return faults
 
 
 def _readable_now(tx: Transaction, scope: str) -> list[subjects.Address]:
     """Return what an earlier build could not read and this one can: the bus brings it once more."""
-    parked = [subjects.Address(p.scope, p.category, p.kind, p.name) for p in tx.parked() if p.scope == scope]
+    parked = [
+        subjects.Address(p.scope, p.category, p.kind, p.name) for p in tx.parked.all() if p.scope == scope
+    ]
     return [a for a in parked if (held := tx.held_at(a)) is not None and understood(held.event)]
 
 

@@ -24,9 +24,8 @@ def routes(local: LocalPolicies) -> list[web.RouteDef]:
     async def apply(request: web.Request) -> web.Response:
         """Apply documents of the cluster's own policy as one change; with `dry_run=true` say what would."""
         found = await respond.documents(request)
-        documents = [(d.index, d.line, d.value) for d in found.documents]
         if request.query.get("dry_run") == "true":
-            return respond.json(DryRun(dry_run=True, changes=await local.preview(documents)))
-        return respond.json(await local.apply(documents, asked(request, found.comment)))
+            return respond.json(DryRun(dry_run=True, changes=await local.preview(found.placed)))
+        return respond.json(await local.apply(found.placed, asked(request, found.comment)))
 
     return [web.post("/v1/local/apply", apply)]

@@ -19,8 +19,9 @@ from fedbus.model.objects import StoredObject
 from fedbus.model.policy import KINDS, LOCAL, OrderedPolicy, Policy
 from fedbus.model.targets import ALL, Target
 from fedbus.runtime import Clock
+from fedbus.store.answers import Answer
 from fedbus.store.database import Database
-from fedbus.store.transaction import Answer, Transaction
+from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -124,12 +125,12 @@ class LocalPolicies:
             done = _written(tx, plan(tx), changeset, at)
             if request.key:
                 answer = codec.encode(done)
-                tx.remember_answer(
+                tx.answers.remember(
                     Answer(request.key, request.digest, changeset, answer, self._clock.now(), done=True)
                 )
             for change in done.changes:
                 if change.op != "unchanged":
-                    tx.audit(_record(change, request, at))
+                    tx.audit.add(_record(change, request, at))
             return done, True
 
         done, new = await self._database.write(write)
@@ -146,7 +147,7 @@ def _of_documents(documents: Documents) -> _Plan:
 
 
 def _answered(tx: Transaction, request: Request) -> Committed | None:
-    known = tx.answer(request.key) if request.key else None
+    known = tx.answers.find(request.key) if request.key else None
     if known is None:
         return None
     if known.request != request.digest:

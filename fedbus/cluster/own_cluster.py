@@ -12,13 +12,13 @@ from fedbus.cluster.built_in import BuiltInRules
 from fedbus.cluster.coverage import Coverage
 from fedbus.cluster.lookups import NoScans, ScanLookup
 from fedbus.cluster.rules import RuleSource
-from fedbus.config import Settings
 from fedbus.kube import client
 from fedbus.kube.inventory import ApiSource, FileSource, Inventory
 from fedbus.kube.webhook import Webhook, WebhookServer
 from fedbus.model.federation import AdmissionReport, ClusterReport
 from fedbus.model.inventory import InventoryCounts
 from fedbus.runtime import Clock, Service
+from fedbus.settings import Settings
 from fedbus.store.database import Database
 from fedbus.web.tls import RestTls, rest_hosts
 

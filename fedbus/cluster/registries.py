@@ -15,6 +15,7 @@ from fedbus.model import codec
 from fedbus.model.objects import StoredObject
 from fedbus.model.policy.registry import Registry
 from fedbus.model.registry_run import RegistryStatus, Run
+from fedbus.model.scan import is_federated
 from fedbus.runtime import first
 from fedbus.store.database import Database
 
@@ -155,10 +156,10 @@ class Registries:
                 continue
             found |= {one.name: codec.decode(one.payload, Registry) for one in held}
         if "fed" in unknown:
-            found |= {name: one for name, one in self._known.items() if name.startswith("fed.")}
+            found |= {name: one for name, one in self._known.items() if is_federated(name)}
         self._known = found
         for name in sorted((self._runs.keys() | having.keys()) - found.keys()):
-            if not ("fed" in unknown and name.startswith("fed.")):
+            if not ("fed" in unknown and is_federated(name)):
                 await self._forget(name, having.get(name, 0))
 
     async def _forget(self, name: str, credentials: int) -> None:

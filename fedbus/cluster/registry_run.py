@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
 from fedbus.cluster.registry_listing import Bounds, Listing, Wanted, each, list_images
 from fedbus.cluster.results import Results
 from fedbus.core import backoff
+from fedbus.core.batches import batches
 from fedbus.core.registry.access import Address, Credentials, address_of, credentials_of
 from fedbus.core.registry.filters import FilterError, Selection
 from fedbus.core.registry.plan import Again, Known, Plan, plan
@@ -16,7 +16,7 @@ from fedbus.errors import FedbusError, InvalidInput, TooLarge, Unavailable
 from fedbus.model.policy.registry import Registry
 from fedbus.model.registry_run import Failure, RegistryStatus, Run
 from fedbus.model.scan import Report, ScannedImage
-from fedbus.runtime import Clock
+from fedbus.runtime import Clock, rfc3339
 from fedbus.scan.oci.client import Client
 from fedbus.scan.scanners.interface import Database, ScanError, Scanner, Target
 
@@ -111,8 +111,8 @@ class RegistryRun:
 
     async def _settle(self, planned: Plan) -> None:
         """Keep the tags as they are now, and drop what is gone."""
-        for start in range(0, len(planned.tags), PUT_AT_ONCE):
-            await self._put([], planned.tags[start : start + PUT_AT_ONCE])
+        for part in batches(planned.tags, PUT_AT_ONCE):
+            await self._put([], part)
         if planned.gone_tags or planned.gone_digests:
             name = self._registry.name
             await self._lasting(lambda: self._results().remove(name, planned.gone_digests, planned.gone_tags))
@@ -220,4 +220,4 @@ def notice(run: Run) -> dict[str, object]:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+    return rfc3339(seconds, "seconds") if seconds else ""

@@ -8,7 +8,6 @@ from fedbus.cluster.registries import Definitions, Registries
 from fedbus.cluster.registry_credentials import CredentialStore
 from fedbus.cluster.registry_run import Connect, Running
 from fedbus.cluster.results import Results
-from fedbus.config import Settings
 from fedbus.core.registry.access import Address, Credentials
 from fedbus.errors import ConfigError
 from fedbus.model.registry_run import Run
@@ -18,6 +17,7 @@ from fedbus.scan.oci.client import Client
 from fedbus.scan.oci.transport import Transport
 from fedbus.scan.scanners import trivy
 from fedbus.scan.scanners.process import Limits
+from fedbus.settings import Settings
 from fedbus.store.database import Database
 
 

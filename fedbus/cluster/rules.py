@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from fedbus.model import codec
-from fedbus.model.decision import Scope
+from fedbus.model.decision import RuleScope
 from fedbus.model.objects import StoredObject
 from fedbus.model.policy import SINGLETON, AdmissionRule, AdmissionState, Policy, VulnerabilityProfile
 from fedbus.store.transaction import Transaction
@@ -17,7 +17,7 @@ P = TypeVar("P", bound=Policy)
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The admission policy of one scope, its rules in the order in which they match."""
 
-    scope: Scope
+    scope: RuleScope
     rules: tuple[AdmissionRule, ...] = ()
     state: AdmissionState | None = None
     profile: VulnerabilityProfile | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from fedbus.model.scan import Report, ScannedImage, Source
+from fedbus.model.scan import Report, ScannedImage, Source, is_federated
 from fedbus.runtime import rfc3339
 from fedbus.store.scans import Brief, Listed
 
@@ -88,7 +88,7 @@ def image(brief: Brief, now: float, tag: ScannedImage | None = None) -> ShownIma
         cvedb_create_time=brief.cvedb_create_time,
         scanner=brief.scanner,
         source=brief.source,
-        federated=brief.registry.startswith("fed."),
+        federated=is_federated(brief.registry),
         age_seconds=max(0, int(now - brief.scanned_at)) if brief.scanned_at else None,
     )
 

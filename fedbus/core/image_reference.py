@@ -22,7 +22,7 @@ _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _REPOSITORY = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+DIGEST = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
 
 
 def image_reference(text: str, path: str = "image") -> ImageReference:
@@ -39,7 +39,7 @@ def image_reference(text: str, path: str = "image") -> ImageReference:
         and _HOST.fullmatch(registry)
         and _REPOSITORY.fullmatch(repository)
         and (_TAG.fullmatch(tag) or not colon)
-        and (_DIGEST.fullmatch(digest) or not at)
+        and (DIGEST.fullmatch(digest) or not at)
     )
     if not fits:
         message = f"{path} must be [registry/]repository[:tag][@digest], not {text[:200]!r}"

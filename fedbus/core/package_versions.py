@@ -8,6 +8,8 @@ from univers import versions
 from univers.nuget import InvalidNuGetVersion
 from univers.versions import InvalidVersion, Version
 
+from fedbus.core.ecosystems import ECOSYSTEMS
+
 _LONGEST = 256
 """The longest version that is compared, in characters (ours): it bounds the time."""
 
@@ -29,29 +31,6 @@ _ECOSYSTEMS: Mapping[str, type[Version]] = MappingProxyType(
 )
 """The rules of comparison by the type of a package URL."""
 
-_DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("debian", "ubuntu"), "deb"),
-        **dict.fromkeys(("alpine", "wolfi", "chainguard"), "apk"),
-        **dict.fromkeys(
-            (
-                "rhel", "centos", "fedora", "rocky", "almalinux", "alma", "ol", "oracle", "amzn", "amazon",
-                "sles", "opensuse", "photon", "mariner", "azurelinux",
-            ),
-            "rpm",
-        ),
-        **dict.fromkeys(("python", "python-pkg"), "pypi"),
-        **dict.fromkeys(("node.js", "node", "nodejs", "node-pkg"), "npm"),
-        **dict.fromkeys(("jar", "java", "pom"), "maven"),
-        **dict.fromkeys(("go", "gobinary"), "golang"),
-        **dict.fromkeys(("ruby", "gemspec"), "gem"),
-        **dict.fromkeys((".net", "dotnet"), "nuget"),
-        "php": "composer",
-        "rust": "cargo",
-    }
-)  # fmt: skip
-"""The same by what scanners name as a module's source, where they do not give the type."""
-
 _GENERIC = versions.DebianVersion
 """For anything else: digits by value, letters by the alphabet, `~` before everything."""
 
@@ -61,7 +40,7 @@ def ecosystem_of(ecosystem: str, source: str) -> str:
     """Return the type of package, by itself or by the module's source such as `alpine:3.17.0`."""
     if ecosystem.lower() in _ECOSYSTEMS:
         return ecosystem.lower()
-    return _DISTRIBUTIONS.get(source.lower().partition(":")[0], "")
+    return ECOSYSTEMS.get(source.lower().partition(":")[0], "")
 
 
 @lru_cache(maxsize=8192)

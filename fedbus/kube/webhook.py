@@ -18,6 +18,7 @@ from aiohttp import web
 from fedbus.errors import FedbusError, InvalidInput
 from fedbus.kube import review
 from fedbus.kube.review import Answer, Review
+from fedbus.serving import HttpsServer
 
 PATH: Final = "/validate"
 HEALTH: Final = "/healthz"
@@ -32,7 +33,6 @@ DEFAULT_TIMEOUT: Final = 10.0
 """Seconds an API server waits if it does not say; so is its own default."""
 KEEP_ALIVE: Final = 120.0
 """Seconds an idle connection is kept: longer than Go's 90, so that never both use and close it at once."""
-GRACE: Final = 5.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -132,37 +132,16 @@ class Webhook:
         return Answer(allowed=False, code=500, message=f"fedbus cannot decide: {message}")
 
 
-class WebhookServer:
-    """Serves the webhook over TLS; port 0 takes any free port, `port` is known after `start`."""
+class WebhookServer(HttpsServer):
+    """Serves the webhook."""
 
     def __init__(self, webhook: Webhook, host: str, port: int, context: ssl.SSLContext) -> None:
-        self._runner = web.AppRunner(
-            webhook.app(), access_log=None, keepalive_timeout=KEEP_ALIVE, shutdown_timeout=GRACE
-        )
-        self.host, self.port, self._context = host, port, context
+        super().__init__(webhook.app(), host, port, context, name="webhook", keepalive_timeout=KEEP_ALIVE)
 
     @property
     def url(self) -> str:
-        """The address for clients on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - read, not bound
-        return f"https://{host}:{self.port}{PATH}"
-
-    async def start(self) -> None:
-        """Bind and listen; raises OSError when the port is taken."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self._context)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        _log.info("webhook_listening", url=self.url)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`; reviews in progress have GRACE seconds."""
-        try:
-            if self._runner.server is None:
-                await self.start()
-            await stop.wait()
-        finally:
-            await self._runner.cleanup()
+        """The address of reviews, for clients on this machine."""
+        return super().url + PATH
 
 
 def allowance(timeout: str) -> float:

@@ -55,7 +55,7 @@ class Audit:
             result=result,
             detail=detail,
         )
-        await self._database.write(lambda tx: tx.audit(record))
+        await self._database.write(lambda tx: tx.audit.add(record))
         try:
             await self._connection().request(subjects.audit(category), codec.encode(record))
         except FedbusError as error:

@@ -6,7 +6,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fedbus.config import MAX_JWT_DAYS, MasterSettings
 from fedbus.core import etags
 from fedbus.core.writes import Request
 from fedbus.errors import Conflict
@@ -15,6 +14,7 @@ from fedbus.master.audit import Audit
 from fedbus.master.changes import Change, record
 from fedbus.master.ledger import Ledger
 from fedbus.model import codec, subjects
+from fedbus.settings import MAX_JWT_DAYS, MasterSettings
 from fedbus.store.transaction import Transaction
 
 KIND = "config"

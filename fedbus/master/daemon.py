@@ -7,12 +7,12 @@ import structlog
 
 from fedbus import daemon
 from fedbus.cluster.inspection import keep_file
-from fedbus.config import MasterSettings
-from fedbus.master import api
+from fedbus.master.api import app as api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master
 from fedbus.pki import files
 from fedbus.runtime import Clock, Service, serve
+from fedbus.settings import MasterSettings
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths

@@ -13,7 +13,6 @@ from fedbus.bus import examination, topology
 from fedbus.bus.examination import Examination
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Endpoint, connect
-from fedbus.config import MasterSettings
 from fedbus.core import connectivity, diagnosis
 from fedbus.core.connectivity import Step
 from fedbus.core.diagnosis import Diagnosis, Finding
@@ -24,6 +23,7 @@ from fedbus.model import subjects
 from fedbus.pki import condition
 from fedbus.pki.keyring import Keyring
 from fedbus.runtime import Clock
+from fedbus.settings import MasterSettings
 
 _NAME = "doctor"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound

@@ -13,7 +13,6 @@ from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Connection, Endpoint, Supervisor
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.config import MasterSettings
 from fedbus.core.writes import Committed
 from fedbus.master import audit as audit_log
 from fedbus.master import placing
@@ -44,6 +43,7 @@ from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.signing import Verifier
 from fedbus.runtime import Clock, first, serve
+from fedbus.settings import MasterSettings
 from fedbus.store.database import Database
 from fedbus.web.sse import Hub
 

@@ -24,8 +24,9 @@ from fedbus.model import codec, subjects, targets
 from fedbus.model.events import Event
 from fedbus.pki.signing import Signer
 from fedbus.runtime import Clock
+from fedbus.store.answers import Answer
 from fedbus.store.database import Database
-from fedbus.store.transaction import Answer, Transaction
+from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -73,11 +74,6 @@ class Ledger:
         self._in_step = False
         self.drafter = Drafter(signer, federation_id, clock)
         self.recover: Callable[[], Awaitable[None]]
-
-    @property
-    def in_step(self) -> bool:
-        """Whether stream and store are known to be equal: the store's digests are the federation's."""
-        return self._in_step
 
     @property
     def epoch(self) -> int:
@@ -195,7 +191,7 @@ class Ledger:
 
         Raises InvalidInput if the key was used for another request, Unavailable as `commit`.
         """
-        if not request.key or await self.database.read(lambda tx: tx.answer(request.key)) is None:
+        if not request.key or await self.database.read(lambda tx: tx.answers.find(request.key)) is None:
             return None
         async with self._lock:
             done = await self._answer(request)
@@ -205,7 +201,7 @@ class Ledger:
             return done
 
     async def _answer(self, request: Request) -> Committed | None:
-        known = await self.database.read(lambda tx: tx.answer(request.key)) if request.key else None
+        known = await self.database.read(lambda tx: tx.answers.find(request.key)) if request.key else None
         if known is None:
             return None
         if known.request and known.request != request.digest:
@@ -215,7 +211,7 @@ class Ledger:
     async def _remember(self, key: str, request: Request, draft: Draft) -> None:
         done = draft.committed
         answer = Answer(key, request.digest, done.changeset, codec.encode(done), self.clock.now())
-        await self.database.write(lambda tx: tx.remember_answer(answer))
+        await self.database.write(lambda tx: tx.answers.remember(answer))
 
     def _draft_with_all(self, tx: Transaction, changes: Sequence[Change], request: Request) -> Draft:
         derived = self._derive(tx, changes)
@@ -254,7 +250,7 @@ def fold(
         state = fold_.save()
         tx.record_head(scope, state.version, state.digest, now)
     for changeset in {event.changeset for event in folded}:
-        tx.settle(changeset)
+        tx.answers.settle(changeset)
 
 
 def _content(tx: Transaction, event: Event) -> object:

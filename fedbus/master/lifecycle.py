@@ -19,7 +19,6 @@ from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.results import Results
 from fedbus.cluster.rules import FederatedRules, LocalRules
-from fedbus.config import MasterSettings
 from fedbus.core import backoff, connectivity
 from fedbus.core.writes import Request
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only
@@ -34,6 +33,7 @@ from fedbus.model.objects import StoredObject
 from fedbus.model.policy import FED
 from fedbus.pki.keyring import Keyring, Operator
 from fedbus.runtime import Clock, first
+from fedbus.settings import MasterSettings
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from fedbus.web.auth import Authenticator, generate_password

@@ -8,7 +8,9 @@ import msgspec
 import structlog
 
 from fedbus.bus import topology
+from fedbus.bus.publisher import MAX_EVENTS
 from fedbus.bus.session import Connection
+from fedbus.core.batches import batches
 from fedbus.errors import FedbusError, NotFound
 from fedbus.master import audit as audit_log
 from fedbus.master.audit import Audit
@@ -195,8 +197,7 @@ class Members:
         changes += [
             _control(c.id, DISMISSED, codec.encode(dismissal(c, self._federation.id, reason))) for c in ended
         ]
-        for start in range(0, len(changes), 1000):
-            part = changes[start : start + 1000]
+        for part in batches(changes, MAX_EVENTS):
             await self._ledger.commit(lambda _, part=part: part)  # type: ignore[misc]
         for cluster in ended:
             await self._audit.record(

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fedbus.config import MasterSettings
 from fedbus.core import connectivity
 from fedbus.errors import FedbusError, InvalidInput
 from fedbus.pki import ca, nkeys
 from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Operator
 from fedbus.pki.nkeys import KeyPair, KeyType
+from fedbus.settings import MasterSettings
 
 
 def lent(settings: MasterSettings) -> Operator | None:

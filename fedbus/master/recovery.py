@@ -112,7 +112,7 @@ class Recovery:
         if self._inspected and not await self._database.altered():
             return
         self._inspected = True
-        if faults := await self._database.write(lambda tx: tx.repair(partial(genuine, self._verifier))):
+        if faults := await self._database.write(lambda tx: tx.repair.run(partial(genuine, self._verifier))):
             log.error("store_altered", faults=faults, remedy="the stream brings back what was wrong")
         await reread(self._database, self._clock.stamp())
 

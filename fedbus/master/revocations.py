@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from fedbus.config import MAX_JWT_DAYS
 from fedbus.errors import FedbusError
 from fedbus.model.federation import Cluster
 from fedbus.runtime import Clock
+from fedbus.settings import MAX_JWT_DAYS
 
 log = structlog.get_logger(__name__)
 

@@ -15,6 +15,7 @@ from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
 from fedbus.cluster.inspection import Inspection
 from fedbus.core import connectivity
+from fedbus.core.batches import batches
 from fedbus.core.comparison import Comparison, OnStream, compare
 from fedbus.errors import InvalidEvent, NotFound
 from fedbus.master.large import Large
@@ -24,7 +25,8 @@ from fedbus.model import codec, events
 from fedbus.model.events import Event
 from fedbus.model.scan import Large as Reference
 from fedbus.pki.signing import Verifier
-from fedbus.store.transaction import Stamped, Transaction
+from fedbus.store.rows import Stamped
+from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +72,8 @@ class ScanRecovery(Recovery):
         if not await read_through(reader, pending, batch.append, self._sift(batch, found, unsure)):
             self._unreadable = True
         await reader.detach()
-        for start in range(0, len(unsure), AT_ONCE):
-            for seq, subject, event in await self._fetched(connection, unsure[start : start + AT_ONCE]):
+        for part in batches(unsure, AT_ONCE):
+            for seq, subject, event in await self._fetched(connection, part):
                 found[subject] = OnStream(seq, None if event is None else stamped(event, seq))
         self._check_current(found, last_seq)
         return await self._database.read(lambda tx: compare(((s, s.seq) for s in tx.stamps()), found))
@@ -91,11 +93,8 @@ class ScanRecovery(Recovery):
 
     async def _take(self, connection: Connection, result: Comparison[Any]) -> None:
         """Fold what only the stream has, so much at a time that it fits; the digest counts at the end."""
-        for start in range(0, len(result.fold), AT_ONCE):
-            wanted = [
-                Message(stamp.subject, "", {}, b"", seq)
-                for stamp, seq in result.fold[start : start + AT_ONCE]
-            ]
+        for part in batches(result.fold, AT_ONCE):
+            wanted = [Message(stamp.subject, "", {}, b"", seq) for stamp, seq in part]
             fetched = [(e, s) for s, _, e in await self._fetched(connection, wanted) if e is not None]
             taken = [(e, s) for e, s in fetched if await self._bring_large(connection, e)]
             now = self._clock.now()

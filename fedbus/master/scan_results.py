@@ -13,6 +13,7 @@ from fedbus.bus import publisher
 from fedbus.bus.session import Connection
 from fedbus.cluster.local_results import scanned
 from fedbus.cluster.results import Scanned
+from fedbus.core.batches import batches
 from fedbus.errors import NotFound
 from fedbus.master.changes import BY_MASTER, Change
 from fedbus.master.large import Large, packed
@@ -132,8 +133,7 @@ class FederatedResults:
             for kind, what in (*((REPORT, (d,)) for d in digests), *((IMAGE, pair) for pair in images))
             for scope, name in _places(registry)
         ]
-        for start in range(0, len(changes), publisher.MAX_EVENTS):
-            part = changes[start : start + publisher.MAX_EVENTS]
+        for part in batches(changes, publisher.MAX_EVENTS):
             await self._ledger.commit(lambda _, part=part: part, BY_MASTER)  # type: ignore[misc]
         self._large.superseded.set()
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from fedbus.model.decision import Mode, Scope
+from fedbus.model.decision import Mode, RuleScope
 from fedbus.model.policy.admission import RuleType
 
 EventName = Literal["Admission.Control.Allowed", "Admission.Control.Violation", "Admission.Control.Denied"]
@@ -30,7 +30,7 @@ class AdmissionStats(msgspec.Struct, frozen=True, kw_only=True):
 class RuleCount(msgspec.Struct, frozen=True, kw_only=True):
     """How often one rule decided, or matched while it only monitored."""
 
-    scope: Scope
+    scope: RuleScope
     rule: int
     result: Result
     count: int
@@ -52,7 +52,7 @@ class AdmissionEvent(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     user: str = ""
     rule: int = 0
-    rule_scope: Scope = "fed"
+    rule_scope: RuleScope = "fed"
     rule_type: RuleType = "deny"
     mode: Mode = "monitor"
     message: str = ""

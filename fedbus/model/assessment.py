@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from fedbus.model.decision import Mode, RuleResult, Scope
+from fedbus.model.decision import Mode, RuleResult, RuleScope
 from fedbus.model.federation import Refusal
 
 
@@ -104,7 +104,7 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     before: Outcome
     after: Outcome
     rule: int = 0
-    rule_scope: Scope = "fed"
+    rule_scope: RuleScope = "fed"
     message: str = ""
 
 
@@ -160,7 +160,7 @@ class Reason(msgspec.Struct, frozen=True):
     """Which rule a result is of, for looking it up among those that decided."""
 
     rule: int
-    scope: Scope
+    scope: RuleScope
     container: str
 
     @classmethod

@@ -7,7 +7,7 @@ import msgspec
 from fedbus.model.policy.admission import ContainerType, OnUnscanned, RuleType
 from fedbus.model.scan import Source
 
-Scope = Literal["fed", "local"]
+RuleScope = Literal["fed", "local"]
 Mode = Literal["monitor", "protect"]
 Truth = Literal["met", "unmet", "unknown"]
 """Whether a criterion or rule holds; unknown: it needs a scan that nobody has."""
@@ -43,7 +43,7 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rule: int
-    scope: Scope
+    scope: RuleScope
     rule_type: RuleType
     mode: Mode
     critical: bool = False
@@ -62,7 +62,7 @@ class RuleName(msgspec.Struct, frozen=True, kw_only=True):
     """Which rule."""
 
     rule: int
-    scope: Scope
+    scope: RuleScope
 
 
 class ContainerDecision(msgspec.Struct, frozen=True, kw_only=True):

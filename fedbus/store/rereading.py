@@ -4,14 +4,14 @@ import structlog
 
 from fedbus.core import payload
 from fedbus.store.database import Database
-from fedbus.store.transaction import Reread
+from fedbus.store.parked import Reread
 
 log = structlog.get_logger(__name__)
 
 
 async def reread(database: Database, at: str) -> Reread:
     """Put in force what was parked and is understood now, park what is not; in one transaction."""
-    done = await database.write(lambda tx: tx.reread(payload.understood, payload.check, at))
+    done = await database.write(lambda tx: tx.parked.reread(payload.understood, payload.check, at))
     if done.applied or done.refused or done.parked:
         log.info(
             "reread",

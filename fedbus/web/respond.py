@@ -32,6 +32,11 @@ class Documents(msgspec.Struct, frozen=True):
     documents: tuple[Document, ...]
     comment: str = ""
 
+    @property
+    def placed(self) -> list[tuple[int, int | None, dict[str, object]]]:
+        """Each document with its index and line, as plans read them."""
+        return [(one.index, one.line, one.value) for one in self.documents]
+
 
 class _JsonDocuments(msgspec.Struct, forbid_unknown_fields=True):
     documents: list[dict[str, object]]

@@ -155,7 +155,7 @@ class Handlers:
         connected = self._worker.active is not None and self._worker.active.session.up.is_set()
         refusal = self._worker.active.refusal if self._worker.active else None
         error = self._worker.active.session.error if self._worker.active and not connected else None
-        parked = await self._worker.database.read(lambda tx: tx.parked_count())
+        parked = await self._worker.database.read(lambda tx: tx.parked.count())
         own = {"id": m.cluster_id, "name": m.name, "status": m.state, "labels": m.labels}
         return respond.json(
             {
@@ -197,15 +197,15 @@ class Handlers:
     @described(tag="membership")
     async def quarantine(self, _request: web.Request) -> web.Response:
         """List the events that were refused."""
-        found = await self._worker.database.read(lambda tx: tx.quarantined())
-        found += await self._worker.scans.read(lambda tx: tx.quarantined())
+        found = await self._worker.database.read(lambda tx: tx.quarantine.newest())
+        found += await self._worker.scans.read(lambda tx: tx.quarantine.newest())
         return respond.json({"events": found})
 
     @described(tag="membership")
     async def parked(self, _request: web.Request) -> web.Response:
         """List the events that are held and only a newer build can read: it applies them at its start."""
-        found = await self._worker.database.read(lambda tx: tx.parked())
-        found += await self._worker.scans.read(lambda tx: tx.parked())
+        found = await self._worker.database.read(lambda tx: tx.parked.all())
+        found += await self._worker.scans.read(lambda tx: tx.parked.all())
         return respond.json({"events": found})
 
     @hidden
@@ -229,8 +229,8 @@ async def own_row(worker: Worker) -> SummaryRow:
     active = worker.active
     states = await worker.database.read(lambda tx: tx.scopes())
     counts = await worker.database.read(lambda tx: tx.counts(subjects.SCOPE_ALL))
-    quarantined, parked = await worker.database.read(lambda tx: (tx.quarantined_count(), tx.parked_count()))
-    quarantined += await worker.scans.read(lambda tx: tx.quarantined_count())
+    quarantined, parked = await worker.database.read(lambda tx: (tx.quarantine.count(), tx.parked.count()))
+    quarantined += await worker.scans.read(lambda tx: tx.quarantine.count())
     scans = await _scans(worker)
     held = states.get(subjects.SCOPE_ALL, ScopeState())
     link = _link(worker)

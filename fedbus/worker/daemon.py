@@ -7,9 +7,9 @@ import structlog
 
 from fedbus import daemon
 from fedbus.cluster.inspection import keep_file
-from fedbus.config import WorkerSettings
 from fedbus.pki import files
 from fedbus.runtime import Clock, Service, serve
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.web.metrics import open_paths

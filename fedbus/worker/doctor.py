@@ -14,7 +14,6 @@ from fedbus.bus import examination, topology
 from fedbus.bus.examination import Examination
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Endpoint, Message, connect
-from fedbus.config import WorkerSettings
 from fedbus.core import connectivity, diagnosis, protocol
 from fedbus.core.connectivity import ENDED, Step
 from fedbus.core.diagnosis import Diagnosis
@@ -26,6 +25,7 @@ from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair, KeyType
 from fedbus.runtime import Clock, rfc3339
+from fedbus.settings import WorkerSettings
 from fedbus.worker import dialogue
 from fedbus.worker.dialogue import Joining, Keys
 from fedbus.worker.membership import Membership, MembershipFiles

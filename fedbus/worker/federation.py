@@ -66,7 +66,7 @@ async def inspect(database: Database, verifier: Verifier) -> dict[str, int]:
 
     Only what is wrong goes: this cluster works on with the rest until the bus has brought it again.
     """
-    faults = await database.write(lambda tx: tx.repair(partial(genuine, verifier)))
+    faults = await database.write(lambda tx: tx.repair.run(partial(genuine, verifier)))
     if faults:
         log.error("store_altered", faults=faults, remedy="the bus rebuilds what was wrong")
     return faults

@@ -14,7 +14,8 @@ from fedbus.model.events import Event
 from fedbus.model.federation import ScopeState
 from fedbus.pki.signing import Verifier
 from fedbus.pki.verification import verified
-from fedbus.store.transaction import Quarantined, Transaction
+from fedbus.store.quarantine import Quarantined
+from fedbus.store.transaction import Transaction
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -186,7 +187,7 @@ class _Pass:
         )
 
     def _quarantine(self, refused: Quarantined) -> None:
-        self._tx.quarantine(refused)
+        self._tx.quarantine.add(refused)
         self.result.refused.append(refused.code)
 
 

@@ -14,7 +14,6 @@ from fedbus.cluster.local_policies import LocalPolicies
 from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.own_cluster import OwnCluster
 from fedbus.cluster.rules import FederatedRules, LocalRules
-from fedbus.config import WorkerSettings
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable
 from fedbus.model import names, subjects
@@ -26,6 +25,7 @@ from fedbus.pki.credentials import Credentials
 from fedbus.pki.join_token import JoinToken
 from fedbus.pki.nkeys import KeyPair, KeyType
 from fedbus.runtime import Clock, first
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.store.rereading import reread
 from fedbus.store.transaction import Transaction
@@ -133,7 +133,7 @@ class Worker:
             )
             self._attempt_file.unlink(missing_ok=True)
             record = self._record("join", f"{answer.federation_name} {answer.federation_id}")
-            await self.database.write(lambda tx: tx.audit(record))
+            await self.database.write(lambda tx: tx.audit.add(record))
             self._changed.set()
             password = generate_password(self.clock.random_bytes(20))
             await self.auth.set_password(password)
@@ -195,7 +195,7 @@ class Worker:
 
             def end(tx: Transaction) -> None:
                 _purge(tx)
-                tx.audit(record)
+                tx.audit.add(record)
 
             await self.database.write(end)
             self.cluster.admission.changed()

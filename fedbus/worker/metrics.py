@@ -10,10 +10,10 @@ from fedbus.worker.lifecycle import Worker
 async def read(worker: Worker) -> list[GaugeMetricFamily]:
     """Return the gauges of a worker; without a membership there is only the quarantine."""
     quarantined, parked, states = await worker.database.read(
-        lambda tx: (tx.quarantined_count(), tx.parked_count(), tx.scopes())
+        lambda tx: (tx.quarantine.count(), tx.parked.count(), tx.scopes())
     )
     held, quarantined_scans = await worker.scans.read(
-        lambda tx: (tx.scans.total(subjects.SCOPE_SCANS), tx.quarantined_count())
+        lambda tx: (tx.scans.total(subjects.SCOPE_SCANS), tx.quarantine.count())
     )
     applied = max((s.version for s in states.values()), default=0)
     families = [

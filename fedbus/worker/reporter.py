@@ -65,8 +65,8 @@ class Reporter:
                 scopes=tx.scopes() | states,
                 scans=total,
                 counts=tx.counts(subjects.SCOPE_ALL),
-                quarantined=tx.quarantined_count() + set_aside,
-                parked=tx.parked_count() + parked,
+                quarantined=tx.quarantine.count() + set_aside,
+                parked=tx.parked.count() + parked,
                 alarms=self.alarms,
                 stopping=stopping,
                 cluster=described,
@@ -78,4 +78,4 @@ class Reporter:
 def _scans(tx: Transaction) -> tuple[dict[str, ScopeState], ScanTotal, int, int]:
     reports, size = tx.scans.total(subjects.SCOPE_SCANS)
     total = ScanTotal(reports=reports, bytes=size)
-    return tx.scopes(), total, tx.quarantined_count(), tx.parked_count()
+    return tx.scopes(), total, tx.quarantine.count(), tx.parked.count()

@@ -22,7 +22,6 @@ from fedbus.bus import admin, topology
 from fedbus.bus.server import EmbeddedServer
 from fedbus.bus.server_config import ServerSettings
 from fedbus.bus.session import Endpoint, connect
-from fedbus.config import MasterSettings, WorkerSettings
 from fedbus.core import protocol
 from fedbus.core.connectivity import TABLE
 from fedbus.core.diagnosis import MAX_SKEW, Diagnosis
@@ -35,6 +34,7 @@ from fedbus.pki.credentials import Credentials
 from fedbus.pki.keyring import Keyring
 from fedbus.pki.roles import SCOPES, SHARES
 from fedbus.runtime import Clock
+from fedbus.settings import MasterSettings, WorkerSettings
 from fedbus.worker import doctor as of_worker
 from fedbus.worker.doctor import Plan
 from tests.support.daemons import Daemon, apply, eventually, group, joined, promoted, synced

@@ -9,9 +9,9 @@ from typing import Self
 
 import aiohttp
 
-from fedbus.config import MasterSettings
 from fedbus.master.daemon import serve_master
 from fedbus.runtime import Clock
+from fedbus.settings import MasterSettings
 from tests.support.daemons import START_SECONDS, Daemon, eventually
 
 

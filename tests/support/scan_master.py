@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 from fedbus import config
-from fedbus.master import api, daemon
+from fedbus.master import daemon
+from fedbus.master.api import app as api
 from fedbus.master.lifecycle import Master
 from fedbus.web import respond
 from fedbus.web.auth import Authenticator

@@ -11,7 +11,6 @@ import msgspec
 from fedbus.cluster import registry_setup
 from fedbus.cluster.local_results import LocalResults
 from fedbus.cluster.registries import Registries
-from fedbus.config import WorkerSettings
 from fedbus.core.registry import access
 from fedbus.model import codec
 from fedbus.model.objects import StoredObject
@@ -20,6 +19,7 @@ from fedbus.model.registry_run import RegistryStatus
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.scan.scanners.interface import Scanner
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from tests.support.daemons import eventually

@@ -7,6 +7,7 @@ import pytest
 
 from fedbus import config
 from fedbus.errors import ConfigError
+from fedbus.settings import MasterSettings, Settings, WorkerSettings
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -18,7 +19,7 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_without_anything_there_are_defaults_for_every_setting() -> None:
     settings = config.load("master", None, {"HOME": "/home/x"})
 
-    assert settings == config.MasterSettings(data_dir=Path("/home/x/.local/state/fedbus/master"))
+    assert settings == MasterSettings(data_dir=Path("/home/x/.local/state/fedbus/master"))
     assert (settings.rest_host, settings.rest_port, settings.bus_port) == ("127.0.0.1", 10443, 11443)
     worker = config.load("worker", None, {"XDG_STATE_HOME": "/state"})
     assert worker.data_dir == Path("/state/fedbus/worker")
@@ -103,7 +104,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         config.load("master", tmp_path / "nowhere.toml", {"HOME": "/"})
 
 
-@pytest.mark.parametrize("kind", [config.MasterSettings, config.WorkerSettings])
-def test_no_setting_holds_a_secret_itself(kind: type[config.Settings]) -> None:
+@pytest.mark.parametrize("kind", [MasterSettings, WorkerSettings])
+def test_no_setting_holds_a_secret_itself(kind: type[Settings]) -> None:
     for field in msgspec.structs.fields(kind):
         assert not field.name.endswith(("token", "password", "key", "seed", "jwt")), field.name

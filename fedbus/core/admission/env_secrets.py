@@ -9,35 +9,19 @@ from typing import Any
 
 import re2
 
+from fedbus.core.known_secrets import CREDENTIALS, PRIVATE_KEY, TELLING_NAMES
 from fedbus.model.review import EnvVar
 
 _LONGEST = 64 * 1024
 """How much of a value is looked at, in characters."""
 
 _KNOWN: Sequence[tuple[str, str]] = (
-    ("private key", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"),
-    ("AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})"),
-    ("GitLab token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_-]{20,}"),
-    ("Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    ("Slack webhook", r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/]{20,}"),
-    ("Google API key", r"\bAIza[A-Za-z0-9_-]{35}"),
+    ("private key", PRIVATE_KEY),
+    *CREDENTIALS,
     ("Google service account", r'"type"\s*:\s*"service_account"'),
-    ("Stripe key", r"\b[rs]k_live_[A-Za-z0-9]{16,}"),
-    ("SendGrid key", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
-    ("Twilio key", r"\bSK[0-9a-f]{32}\b"),
-    ("npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    ("PyPI token", r"\bpypi-[A-Za-z0-9_-]{40,}"),
-    ("Hugging Face token", r"\bhf_[A-Za-z0-9]{34,}"),
-    ("OpenAI or Anthropic key", r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
-    ("Azure storage key", r"AccountKey=[A-Za-z0-9+/]{86}=="),
     ("JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     ("password in an address", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,64}:[^\s:/@$]{3,}@"),
-    (
-        "secret by its name",
-        r"(?i)^[A-Z0-9_.-]*(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|TOKEN"
-        r"|CREDENTIALS?) = \S{6,}",
-    ),
+    ("secret by its name", rf"(?i)^[A-Z0-9_.-]*(?:{TELLING_NAMES}|CREDENTIALS) = \S{{6,}}"),
 )
 _REFERENCE = re2.compile(r" = (?:\$\(|\$\{|/|file:|https?://[^@]*$|(?i:true|false|none|null)$)")
 """A value that only says where the secret is: another variable, a file, an address; or a switch."""

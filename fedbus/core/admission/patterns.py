@@ -9,32 +9,28 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import re2
 
+from fedbus.core.expressions import compiled
+
 Match = Callable[[str], bool]
 
-REGEX_MEMORY = 1 << 20
-"""What one compiled expression may take, in bytes; a larger one is refused."""
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-_OPTIONS.max_mem = REGEX_MEMORY
 _WILDCARDS = frozenset("?*")
 
 
 def regex_fault(expression: str) -> str:
     """Return why RE2 refuses an expression, the empty text when it takes it."""
     try:
-        re2.compile(expression, _OPTIONS)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "not understood"
-        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        compiled(expression)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
 def regex(expression: str) -> Match:
     """Return a search for `expression` anywhere in a text. Raises ValueError when it is none."""
-    if fault := regex_fault(expression):
-        raise ValueError(f"{expression!r} is no regular expression: {fault}")
-    return _safely(re2.compile(expression, _OPTIONS).search)
+    try:
+        return _safely(compiled(expression).search)
+    except ValueError as error:
+        raise ValueError(f"{expression!r} is no regular expression: {error}") from None
 
 
 def wildcard(value: str) -> Match:
@@ -45,7 +41,7 @@ def wildcard(value: str) -> Match:
     if _WILDCARDS.isdisjoint(inner):
         return _edges(value, inner)
     escaped = "".join({"*": ".*", "?": "."}.get(one) or re2.escape(one) for one in value)
-    return _safely(re2.compile(f"(?s:{escaped})", _OPTIONS).fullmatch)
+    return _safely(compiled(f"(?s:{escaped})").fullmatch)
 
 
 def _safely(match: Callable[[str], object]) -> Match:

@@ -20,7 +20,7 @@ from fedbus.core.admission.rule import CompiledRule
 from fedbus.core.admission.scans import newest
 from fedbus.core.policy_rules.admission import identity
 from fedbus.core.workload import CLAIM, MAX_CONTAINERS, is_too_big
-from fedbus.model.decision import ContainerDecision, Decision, Mode, RuleName, RuleResult, Scope
+from fedbus.model.decision import ContainerDecision, Decision, Mode, RuleName, RuleResult, RuleScope
 from fedbus.model.policy.admission import AdmissionRule, AdmissionState, ContainerType
 from fedbus.model.policy.vulnerability import VulnerabilityEntry
 from fedbus.model.review import Container, Workload
@@ -73,7 +73,7 @@ class Policy:
         self.mode: Mode = state.mode
         self.unusable: list[UnusableRule] = []
         everywhere = tuple(accepted)
-        self._accepted: dict[Scope, Accepted] = {
+        self._accepted: dict[RuleScope, Accepted] = {
             "fed": Accepted(everywhere),
             "local": Accepted((*everywhere, *accepted_locally)),
         }
@@ -88,7 +88,7 @@ class Policy:
         self._scans: OrderedDict[tuple[int, IsAccepted | None], ScanFacts] = OrderedDict()
         self.asks_scans = any(identity(one) in SCANNED for rule in active for one in rule.rule.criteria)
 
-    def _compiled(self, scope: Scope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
+    def _compiled(self, scope: RuleScope, rules: Iterable[AdmissionRule]) -> Iterable[CompiledRule]:
         for rule in rules:
             try:
                 yield CompiledRule(rule, scope, self.mode)
@@ -177,14 +177,14 @@ class Policy:
 
     def _subjects(
         self, workload: Workload, container: Container, reports: Reports, now: float
-    ) -> dict[Scope, list[Subject]]:
+    ) -> dict[RuleScope, list[Subject]]:
         """Return what the rules of each scope look at: the same, but for what its profiles accept."""
         found = newest(reports.get(container.image.text, ()))
         if not found:
             alone = [Subject(workload, container, None, now)]
             return {"fed": alone, "local": alone}
         by_accepted: dict[IsAccepted | None, list[Subject]] = {}
-        subjects: dict[Scope, list[Subject]] = {}
+        subjects: dict[RuleScope, list[Subject]] = {}
         for scope, entries in self._accepted.items():
             accepted = entries.of(workload.namespace, container.image)
             if accepted not in by_accepted:
@@ -209,7 +209,7 @@ class Policy:
     def _decide(
         self,
         rules: Sequence[CompiledRule],
-        subjects: Mapping[Scope, Sequence[Subject]],
+        subjects: Mapping[RuleScope, Sequence[Subject]],
         container: Container | None,
     ) -> ContainerDecision:
         fed, own = subjects["fed"], subjects["local"]

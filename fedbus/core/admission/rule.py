@@ -6,7 +6,7 @@ from fedbus.core.admission.criteria import criterion
 from fedbus.core.admission.criterion import Criterion, Holds
 from fedbus.core.admission.facts import Subject
 from fedbus.core.admission.messages import cut
-from fedbus.model.decision import CriterionResult, Mode, RuleName, RuleResult, Scope, Truth
+from fedbus.model.decision import CriterionResult, Mode, RuleName, RuleResult, RuleScope, Truth
 from fedbus.model.policy.admission import AdmissionRule, ContainerType
 
 OBSERVED_LENGTH = 512
@@ -26,7 +26,7 @@ class CompiledRule:
     A rule without criteria matches nothing. Raises ValueError when this build cannot ask one of them.
     """
 
-    def __init__(self, rule: AdmissionRule, scope: Scope, mode: Mode) -> None:
+    def __init__(self, rule: AdmissionRule, scope: RuleScope, mode: Mode) -> None:
         self.rule = rule
         self.name = RuleName(rule=rule.id, scope=scope)
         self.allows = rule.rule_type == "exception"

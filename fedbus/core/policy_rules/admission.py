@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from fedbus.core.admission.patterns import regex_fault
+from fedbus.core.expressions import EXPRESSION_MAX
 from fedbus.core.policy_rules import admission_criteria as table
-from fedbus.core.policy_rules.checks import PATTERN_MAX, is_truth, items, number, repeated, wrong
+from fedbus.core.policy_rules.checks import is_truth, items, number, repeated, wrong
 from fedbus.errors import Fault
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionSubCriterion
 from fedbus.model.policy.scope import Scope
@@ -94,8 +95,8 @@ def _value_wanted(offer: table.Offer, criterion: AdmissionCriterion) -> str:
 
 def _regex_error(expression: str) -> str:
     """Return why admission cannot use an expression, the empty text when it can."""
-    if len(expression) > PATTERN_MAX:
-        return f"longer than {PATTERN_MAX} characters"
+    if len(expression) > EXPRESSION_MAX:
+        return f"longer than {EXPRESSION_MAX} characters"
     if _CUT.search(expression):
         return "a comma ends an expression, so {m,n} cannot be written"
     return regex_fault(expression)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
+from fedbus.core.expressions import EXPRESSION_MAX
 from fedbus.errors import Fault
 from fedbus.model.policy.scope import FED, PREFIX, Scope
 
@@ -14,8 +15,6 @@ MAX_FAULTS = 100
 """An answer lists at most this many faults of an object; nobody reads more."""
 MESSAGE_MAX = 1000
 """The longest message of a fault, in characters: it quotes the input."""
-PATTERN_MAX = 1024
-"""The longest regular expression, in characters, outside of sensors (ours: it bounds compiling)."""
 
 NAME = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_-]*")
 _LABEL = re.compile(r"[a-zA-Z0-9][.:a-zA-Z0-9_/-]*")
@@ -52,7 +51,7 @@ def is_label(key: str) -> bool:
     return bool(_LABEL.fullmatch(key))
 
 
-def regex_error(pattern: str, longest: int = PATTERN_MAX) -> str:
+def regex_error(pattern: str, longest: int = EXPRESSION_MAX) -> str:
     """Return why `pattern` is no usable regular expression, the empty text when it is one."""
     if len(pattern) > longest:
         return f"longer than {longest} characters"

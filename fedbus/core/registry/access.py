@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fedbus.core.image_reference import HUB_HOSTS, LIBRARY
 from fedbus.errors import Refused
 from fedbus.model.policy.registry import Registry
 
@@ -29,7 +30,6 @@ PARTS = {"aws_key": AWS_SECRETS, "gcr_key": GCR_SECRETS}
 ADDRESS = "@registry"
 """Beside the credentials: the address that they were given for, and the only one that gets them."""
 
-_HUB = frozenset({"docker.io", "index.docker.io", "registry.hub.docker.com", "registry-1.docker.io"})
 _HUB_HOST = "registry-1.docker.io"
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
 
@@ -71,14 +71,14 @@ class Address(msgspec.Struct, frozen=True):
 
     def repository(self, name: str) -> str:
         """Return what the registry calls a repository: on Docker Hub a bare name is in `library`."""
-        return f"library/{name}" if self.hub and "/" not in name else name
+        return LIBRARY + name if self.hub and "/" not in name else name
 
 
 def address_of(registry: Registry) -> Address:
     """Return where a registry is; its address was checked when it was written."""
     parts = urlsplit(registry.registry)
     host = parts.netloc.rpartition("@")[2].lower()
-    if (parts.hostname or "") in _HUB:
+    if (parts.hostname or "") in HUB_HOSTS:
         return Address("https", _HUB_HOST, hub=True)
     return Address(parts.scheme, host)
 

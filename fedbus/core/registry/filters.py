@@ -7,23 +7,17 @@ whatever the pattern.
 
 import re
 from collections.abc import Sequence
-from typing import Protocol, Self, cast
+from typing import Self
 
 import msgspec
-import re2
 
-PATTERN_MAX = 1024
-"""The longest pattern, in characters; it bounds the memory of compiling."""
-_MEMORY = 1 << 20
+from fedbus.core.expressions import EXPRESSION_MAX, Expression, compiled
+
 _OPENSHIFT, _GITHUB = "OpenShift Registry", "GitHub Container Registry"
 _ORGANISATION = re.compile(r"[a-zA-Z0-9.\-_]*")
 _BARE_STAR = re.compile(r"(?<![.\])])\*")
 _LITERAL = re.compile(r"[a-zA-Z0-9._/-]+")
 """What names one repository: whoever writes a dot alone means a dot."""
-
-
-class _Pattern(Protocol):
-    def fullmatch(self, text: str) -> object | None: ...
 
 
 class FilterError(ValueError):
@@ -67,8 +61,8 @@ class Filter(msgspec.Struct, frozen=True):
 
 class _Compiled(msgspec.Struct, frozen=True):
     prefix: str
-    repository: _Pattern
-    tag: _Pattern
+    repository: Expression
+    tag: Expression
 
     def takes(self, name: str) -> bool:
         if not name.startswith(self.prefix):
@@ -106,19 +100,13 @@ class Selection:
         return any(one.takes(repository) and one.tag.fullmatch(tag) for one in self._compiled)
 
 
-def _compiled(pattern: str) -> _Pattern:
-    if len(pattern) > PATTERN_MAX:
-        raise FilterError(f"longer than {PATTERN_MAX} characters")
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _MEMORY
+def _compiled(pattern: str) -> Expression:
+    if len(pattern) > EXPRESSION_MAX:
+        raise FilterError(f"longer than {EXPRESSION_MAX} characters")
     try:
-        return cast(_Pattern, re2.compile(pattern, options))  # type: ignore[no-untyped-call]
-    except re2.error as error:
-        reason = error.args[0] if error.args else "it is no regular expression"
-        raise FilterError(
-            reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        ) from None
+        return compiled(pattern)
+    except ValueError as error:
+        raise FilterError(str(error)) from None
 
 
 def newest_first(tags: Sequence[str]) -> list[str]:

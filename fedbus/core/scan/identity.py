@@ -4,10 +4,11 @@ import re
 
 import msgspec
 
+from fedbus.core.image_reference import DIGEST, is_host
+
 MAX_NAME = 255
 """Characters of a repository, tag or digest, as registries and our own names allow."""
 
-_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
 _OS = re.compile(r" \([^()]{1,200}\)$")
 
 
@@ -30,13 +31,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reference(text: str | None) -> Reference:
-    """Take `host/repository:tag@digest` apart.
-
-    The first part is a host by Docker's rule: it has a dot or a port, or is localhost.
-    """
+    """Take `host/repository:tag@digest` apart as it stands: what a scanner wrote need not be runnable."""
     rest, _, digest = (text or "").strip().partition("@")
     host, slash, path = rest.partition("/")
-    if not (slash and ("." in host or ":" in host or host == "localhost")):
+    if not (slash and is_host(host)):
         host, path = "", rest
     repository, colon, tag = path.rpartition(":")
     if not colon or "/" in tag:
@@ -54,7 +52,7 @@ def registry_url(host: str) -> str:
 
 def is_digest(text: str) -> bool:
     """Tell whether a text is a digest such as `sha256:...`."""
-    return len(text) <= MAX_NAME and bool(_DIGEST.fullmatch(text))
+    return len(text) <= MAX_NAME and bool(DIGEST.fullmatch(text))
 
 
 def first_digest(given: list[str] | None, *more: str | None) -> str:

@@ -4,6 +4,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from fedbus.core.ecosystems import ECOSYSTEMS
+
 FIX_EXISTS, WILL_NOT_FIX, UNPATCHED, UNAFFECTED = "fix exists", "will not fix", "unpatched", "unaffected"
 """NeuVector's words for what is known of a vulnerability of a module."""
 
@@ -20,26 +22,6 @@ _STATUS = {
     "not_affected": UNAFFECTED,
     "unaffected": UNAFFECTED,
 }
-
-_ECOSYSTEMS = {
-    "alpine": "apk", "apk": "apk", "wolfi": "apk", "chainguard": "apk",
-    "deb": "deb", "debian": "deb", "ubuntu": "deb",
-    "rpm": "rpm", "redhat": "rpm", "centos": "rpm", "rocky": "rpm", "alma": "rpm", "fedora": "rpm",
-    "amazon": "rpm", "oracle": "rpm", "photon": "rpm", "suse": "rpm", "azurelinux": "rpm",
-    "cbl-mariner": "rpm",
-    "opensuse": "rpm", "opensuse-leap": "rpm", "opensuse-tumbleweed": "rpm", "opensuse.leap": "rpm",
-    "npm": "npm", "yarn": "npm", "pnpm": "npm", "node-pkg": "npm", "javascript": "npm", "bun": "npm",
-    "python": "pypi", "pip": "pypi", "pipenv": "pypi", "poetry": "pypi", "uv": "pypi", "python-pkg": "pypi",
-    "go": "golang", "gomod": "golang", "gobinary": "golang", "go-module": "golang",
-    "java": "maven", "jar": "maven", "pom": "maven", "gradle": "maven", "sbt": "maven",
-    "java-archive": "maven",
-    "ruby": "gem", "gem": "gem", "bundler": "gem", "gemspec": "gem",
-    "rust": "cargo", "cargo": "cargo", "rustbinary": "cargo", "rust-crate": "cargo",
-    "php": "composer", "composer": "composer", "composer-vendor": "composer", "php-composer": "composer",
-    "dotnet": "nuget", "nuget": "nuget", "dotnet-core": "nuget", "packages-props": "nuget",
-    "conda": "conda", "conda-pkg": "conda", "conan": "conan", "hex": "hex", "pub": "pub", "swift": "swift",
-    "cocoapods": "cocoapods", "kubernetes": "k8s", "bitnami": "bitnami", "julia": "julia",
-}  # fmt: skip
 
 
 class Purl(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +64,7 @@ def ecosystem(url: str | None, *words: str | None) -> str:
     """Return the type of a package URL, or the one that the first known of a scanner's words stands for."""
     if url and url.startswith("pkg:"):
         return url[4:68].partition("/")[0].lower()
-    return next((found for word in words if word and (found := _ECOSYSTEMS.get(word.lower()))), "")
+    return next((found for word in words if word and (found := ECOSYSTEMS.get(word.lower()))), "")
 
 
 def fix_status(word: str | None, fixed_version: str) -> str:

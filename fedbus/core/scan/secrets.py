@@ -2,39 +2,33 @@
 
 import re
 
+from fedbus.core.known_secrets import CREDENTIALS, PRIVATE_KEY, TELLING_NAMES
+
 MASK = "****"
 
 _HINTS = (
     *("password", "passwd", "passphrase", "secret", "key", "token", "credential", "_pwd", "_pass"),
     *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "gl", "xox", "aiza", "_live_"),
-    *("sg.", "npm_", "hf_", "pypi-", "sk-", "eyj", "bearer", "://"),
+    *("sg.", "npm_", "hf_", "pypi-", "sk", "eyj", "bearer", "://"),
 )
 """What every secret below has one of: most texts have none, and looking for them is fast."""
 
-_NAME = (
-    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|TOKEN|CREDENTIAL"
-    r"|_PWD\b|_PASS\b)"
-)
+_NAME = rf"(?:{TELLING_NAMES}|_PWD\b|_PASS\b)"
 # Every repetition is bounded, so that no text takes more than its length in time.
 _ASSIGNED = re.compile(
     rf"(?i)(?P<name>{_NAME}[A-Z0-9_.-]{{0,64}})(?P<is>['\"]?(?:=|\s{{1,4}}=\s{{1,4}}|\s{{0,4}}:\s{{0,4}}))"
     r"(?P<value>\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s\"']{1,4096})"
 )
 _KNOWN = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.{0,8192}"
-    r"|\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"
-    r"|\bgh[pousr]_[A-Za-z0-9]{30,255}|\bgithub_pat_[A-Za-z0-9_]{22,255}"
-    r"|\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_-]{20,255}"
-    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,255}"
-    r"|\bAIza[A-Za-z0-9_-]{35}"
-    r"|\b[rs]k_live_[A-Za-z0-9]{16,255}"
-    r"|\bSG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}"
-    r"|\b(?:npm|hf)_[A-Za-z0-9]{30,64}|\bpypi-[A-Za-z0-9_-]{40,255}"
-    r"|\bsk-[A-Za-z0-9_-]{32,255}"
-    r"|AccountKey=[A-Za-z0-9+/]{86}=="
-    r"|\beyJ[A-Za-z0-9_-]{10,4096}\.[A-Za-z0-9_.-]{10,8192}"
-    r"|(?<=Bearer )[A-Za-z0-9._~+/-]{8,4096}=*"
-    r"|(?<=://)[^\s:/@]{0,64}:[^\s/@$]{1,256}(?=@)",
+    "|".join(
+        (
+            PRIVATE_KEY + ".{0,8192}",
+            *(expression for _, expression in CREDENTIALS),
+            r"\beyJ[A-Za-z0-9_-]{10,4096}\.[A-Za-z0-9_.-]{10,8192}",
+            r"(?<=Bearer )[A-Za-z0-9._~+/-]{8,4096}=*",
+            r"(?<=://)[^\s:/@]{0,64}:[^\s/@$]{1,256}(?=@)",
+        )
+    ),
     re.DOTALL,
 )
 _LABELLED = re.compile(

@@ -21,7 +21,7 @@ from fedbus.core.registry.access import Credentials
 from fedbus.errors import FedbusError
 from fedbus.model.scan import Report
 from fedbus.pki import files
-from fedbus.runtime import Clock
+from fedbus.runtime import Clock, rfc3339
 from fedbus.scan.scanners import process
 from fedbus.scan.scanners.interface import Database, ScanError, Target
 from fedbus.scan.scanners.process import Limits
@@ -229,7 +229,7 @@ def _database(metadata: _Metadata) -> Database:
         made = dt.datetime.fromisoformat(metadata.updated_at).astimezone(dt.UTC)
     except ValueError:
         return Database(str(metadata.version))
-    stamp = made.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    stamp = rfc3339(made.timestamp(), "seconds")
     return Database(f"{metadata.version}.{made:%Y%m%d%H%M%S}", stamp)
 
 

@@ -1,50 +1,11 @@
-"""Which reports speak of an image, which of several counts, and what a decision says of them."""
+"""Which of several reports counts, and what a decision says of them."""
 
-import pytest
-
-from fedbus.core.admission.scans import newest, speaks_of
-from fedbus.core.image_reference import image_reference
-from fedbus.model.scan import ScannedImage
+from fedbus.core.admission.scans import newest
 from tests.support.admission import DAY, DIGEST, NOW, criterion, decide, pod, report, rule
 
 OTHER = "sha256:" + "0e" * 32
 HIGH = {"name": "CVE-1", "severity": "High", "package_name": "x"}
 MANY_HIGH = rule(criterion("cveHighCount", ">=", "1"), id=1)
-
-
-@pytest.mark.parametrize(
-    ("image", "fields", "speaks"),
-    [
-        (f"ghcr.io/team/app@{DIGEST}", {"source": "ci", "registry_url": "https://quay.io/"}, True),
-        (f"ghcr.io/team/app@{DIGEST}", {"registry_url": "https://ghcr.io/"}, True),
-        (f"ghcr.io/team/app@{DIGEST}", {"registry_url": "https://quay.io/"}, False),
-        (f"ghcr.io/team/app@{OTHER}", {"registry_url": "https://ghcr.io/"}, False),
-        (f"ghcr.io/team/app:1@{DIGEST}", {"registry_url": "https://ghcr.io/"}, True),
-        (f"ghcr.io/team/app:1@{OTHER}", {"repository": "team/app", "tag": "1"}, False),
-        ("ghcr.io/team/app:1", {"repository": "team/app", "tag": "1"}, True),
-        ("ghcr.io/team/app:1", {"repository": "team/app", "tag": "2"}, False),
-        (
-            "ghcr.io/team/app:1",
-            {"registry_url": "https://quay.io", "repository": "team/app", "tag": "1"},
-            False,
-        ),
-        (
-            "nginx",
-            {"registry_url": "https://index.docker.io/", "repository": "library/nginx", "tag": "latest"},
-            True,
-        ),
-    ],
-)
-def test_a_report_speaks_of_its_digest_and_of_its_tags(
-    image: str, fields: dict[str, str], speaks: bool
-) -> None:
-    assert speaks_of(report(**fields), (), image_reference(image)) is speaks
-
-
-def test_a_report_speaks_of_every_tag_that_names_its_digest() -> None:
-    tag = ScannedImage(registry="fed.hub", repository="team/app", tag="stable", digest=DIGEST)
-
-    assert speaks_of(report(repository="team/app", tag="1"), [tag], image_reference("x.io/team/app:stable"))
 
 
 def test_the_newest_scan_of_a_digest_counts_whatever_its_source() -> None:

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import Result
 
 from fedbus import config
-from fedbus.config import MasterSettings, WorkerSettings
 from fedbus.errors import ConfigError, Unavailable
+from fedbus.settings import MasterSettings, WorkerSettings
 
 Run = Callable[..., Awaitable[Result]]
 Given = list[tuple[list[str], dict[str, str]]]

@@ -14,7 +14,6 @@ from fedbus.cluster.built_in import BuiltInRules
 from fedbus.cluster.coverage import without_scan
 from fedbus.cluster.requesters import Requesters
 from fedbus.cluster.rules import FederatedRules, Rules, RuleSource
-from fedbus.config import WorkerSettings
 from fedbus.core.workload import workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube import review
@@ -25,6 +24,7 @@ from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, Adm
 from fedbus.model.review import ImageReference, Owner, RiskyRole, Workload
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.store.transaction import Transaction
 from tests.support import history

@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 
 from fedbus.bus.session import Connection, Message
-from fedbus.config import MasterSettings
 from fedbus.errors import NotFound
 from fedbus.master.audit import Audit
 from fedbus.master.configuration import Configuration
@@ -16,6 +15,7 @@ from fedbus.master.ledger import Ledger
 from fedbus.model import codec
 from fedbus.model.federation import Cluster, Federation, Heartbeat, RestInfo, Versions
 from fedbus.runtime import Clock
+from fedbus.settings import MasterSettings
 from fedbus.store.database import Database
 from tests.support.daemons import eventually
 

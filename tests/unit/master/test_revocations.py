@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from fedbus.config import MAX_JWT_DAYS
 from fedbus.errors import Unavailable
 from fedbus.master import revocations as module
 from fedbus.master.revocations import Revocations
 from fedbus.model.federation import Cluster, Versions
 from fedbus.runtime import Clock
+from fedbus.settings import MAX_JWT_DAYS
 from tests.support.daemons import eventually
 
 DAY = 86_400

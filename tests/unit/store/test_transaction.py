@@ -9,8 +9,10 @@ from fedbus.model import subjects
 from fedbus.model.events import Event
 from fedbus.model.federation import AuditRecord
 from fedbus.pki.verification import genuine
-from fedbus.store import transaction
-from fedbus.store.transaction import Answer, Quarantined, Transaction
+from fedbus.store import audit_log
+from fedbus.store.answers import Answer
+from fedbus.store.quarantine import Quarantined
+from fedbus.store.transaction import Transaction
 from tests.support.history import VERIFIER, content, event, store
 
 ALL = subjects.SCOPE_ALL
@@ -36,12 +38,12 @@ def test_position_version_and_digest_are_saved_with_the_effects() -> None:
 
 
 def test_the_audit_log_keeps_the_newest_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transaction, "KEEP_AUDIT", 3)
+    monkeypatch.setattr(audit_log, "KEEP_RECORDS", 3)
     with store() as tx:
         for number in range(5):
-            tx.audit(AuditRecord(at="", category="c", action=str(number), actor="a"))
+            tx.audit.add(AuditRecord(at="", category="c", action=str(number), actor="a"))
 
-        assert [record.action for record in tx.audit_records()] == ["2", "3", "4"]
+        assert [record.action for record in tx.audit.records()] == ["2", "3", "4"]
 
 
 def test_a_deleted_object_keeps_its_stamp_so_that_an_old_event_cannot_bring_it_back() -> None:
@@ -102,21 +104,21 @@ def test_whatever_is_altered_goes_alone_and_is_asked_for_again(alteration: str) 
         _put(tx, *whole)
         right = tx.scope(ALL)
         assert tx._connection.execute(alteration).rowcount == 1
-        assert tx.repair(_genuine) == {ALL: 1 if "DELETE" in alteration else 2}
+        assert tx.repair.run(_genuine) == {ALL: 1 if "DELETE" in alteration else 2}
         assert content(tx).keys() == {"a", "c"}
         state = tx.scope(ALL)
         assert (state.seq, state.version) == (0, 3)
         assert state.digest != right.digest
         _put(tx, *whole)
         assert tx.scope(ALL) == right
-        assert tx.repair(_genuine) == {}
+        assert tx.repair.run(_genuine) == {}
 
 
 def test_a_lost_position_is_found_again_from_the_rows() -> None:
     with store() as tx:
         _put(tx, event("a", 1, version=8, epoch=2))
         tx._connection.execute("DELETE FROM scopes")
-        assert tx.repair(_genuine) == {ALL: 1}
+        assert tx.repair.run(_genuine) == {ALL: 1}
         state = tx.scope(ALL)
         assert (state.epoch, state.version, state.seq, state.objects) == (2, 8, 0, 1)
 
@@ -127,30 +129,30 @@ def test_a_refused_event_is_set_aside_once_and_only_the_newest_are_kept() -> Non
             aside = Quarantined(
                 at="t", scope=ALL, subject="s", seq=seq, code="UNSIGNED", reason="r", body=b"x" * 9000
             )
-            tx.quarantine(aside, keep=5)
-        assert [q.seq for q in tx.quarantined()] == [7, 6, 5, 4, 3]
-        assert len(tx.quarantined()[0].body) == 4096
+            tx.quarantine.add(aside, keep=5)
+        assert [q.seq for q in tx.quarantine.newest()] == [7, 6, 5, 4, 3]
+        assert len(tx.quarantine.newest()[0].body) == 4096
 
 
 def test_an_answer_holds_once_its_changeset_is_folded_whichever_try_that_was() -> None:
     with store() as tx:
         for number, changeset in enumerate(("first", "second")):
-            tx.remember_answer(Answer("key", "request", changeset, changeset.encode(), float(number)))
-        pending = tx.answer("key")
+            tx.answers.remember(Answer("key", "request", changeset, changeset.encode(), float(number)))
+        pending = tx.answers.find("key")
         assert pending is not None
         assert (pending.answer, pending.done) == (b"second", False)
-        tx.settle("first")  # the one that was given up got in after all
-        settled = tx.answer("key")
+        tx.answers.settle("first")  # the one that was given up got in after all
+        settled = tx.answers.find("key")
         assert settled is not None
         assert (settled.answer, settled.done) == (b"first", True)
 
 
 def test_answers_are_forgotten_after_a_day() -> None:
     with store() as tx:
-        tx.remember_answer(Answer("old", "r", "c1", b"", 0.0))
-        tx.remember_answer(Answer("new", "r", "c2", b"", 86_401.0))
-        assert tx.answer("old") is None
-        assert tx.answer("new") is not None
+        tx.answers.remember(Answer("old", "r", "c1", b"", 0.0))
+        tx.answers.remember(Answer("new", "r", "c2", b"", 86_401.0))
+        assert tx.answers.find("old") is None
+        assert tx.answers.find("new") is not None
 
 
 def test_heads_are_remembered_by_version_and_pruned() -> None:

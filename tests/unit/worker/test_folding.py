@@ -71,7 +71,7 @@ def test_cut_into_any_batches_and_begun_again_anywhere_it_ends_the_same(
                     at = tx.scope(ALL).seq
         assert tail == []
         assert (content(tx), tx.scope(ALL)) == _in_one(stream)
-        assert tx.quarantined_count() == 0
+        assert tx.quarantine.count() == 0
 
 
 @settings(max_examples=60)
@@ -133,10 +133,10 @@ def test_a_bad_event_harms_itself_only(bad: Message) -> None:
         folded = _fold(tx, [], [message(before, 1), bad, message(after, 3)])
         assert (folded.applied, len(folded.refused)) == (2, 1)
         assert content(tx).keys() == {"a", "b"}
-        assert tx.quarantined()[0].seq == 2
+        assert tx.quarantine.newest()[0].seq == 2
         assert tx.scope(ALL).seq == 3
         again = _fold(tx, [], [bad])
-        assert (again.refused, tx.quarantined_count()) == (folded.refused, 1)
+        assert (again.refused, tx.quarantine.count()) == (folded.refused, 1)
 
 
 def test_in_a_snapshot_the_position_stays_zero_until_its_end() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from fedbus.config import WorkerSettings
 from fedbus.model.federation import Dismissal, RestInfo
 from fedbus.runtime import Clock
+from fedbus.settings import WorkerSettings
 from fedbus.store.database import Database
 from fedbus.web.auth import Authenticator
 from fedbus.worker.bootstrap import Bootstrap
@@ -64,7 +64,7 @@ async def test_a_membership_that_is_ended_twice_at_once_ends_once(tmp_path: Path
 
         await asyncio.gather(worker._end(over), worker._end(over))
 
-        assert [record.action for record in await database.read(lambda tx: tx.audit_records())] == ["left"]
+        assert [record.action for record in await database.read(lambda tx: tx.audit.records())] == ["left"]
 
 
 async def test_a_token_file_that_is_no_text_is_refused_and_the_worker_stays(tmp_path: Path) -> None:

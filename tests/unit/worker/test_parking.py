@@ -15,7 +15,8 @@ from fedbus.model.events import Event
 from fedbus.model.federation import ScopeState
 from fedbus.pki.verification import genuine
 from fedbus.store.database import Database
-from fedbus.store.transaction import Reread, Transaction
+from fedbus.store.parked import Reread
+from fedbus.store.transaction import Transaction
 from fedbus.worker.folding import Folded, Folder
 from tests.support.history import FEDERATION, VERIFIER, content, event, message, messages, store
 
@@ -39,7 +40,7 @@ def _accept(_: Event) -> None:
 
 
 def _upgrade(tx: Transaction, check: Callable[[Event], None] = _accept) -> Reread:
-    return tx.reread(_everything, check, "later")
+    return tx.parked.reread(_everything, check, "later")
 
 
 def _should_be(*held: Event) -> str:
@@ -65,7 +66,7 @@ def test_what_cannot_be_read_is_held_counted_and_shown_and_nothing_reads_it(unre
             epoch=1, version=2, seq=2, digest=_should_be(unreadable, event("b", 1, version=2)), objects=2
         )
         assert tx.recount(ALL) == tx.scope(ALL)
-        (shown,) = tx.parked()
+        (shown,) = tx.parked.all()
         assert (shown.kind, shown.name, shown.type, shown.revision) == (
             unreadable.address.kind, "a", unreadable.type, 1
         )  # fmt: skip
@@ -80,12 +81,12 @@ def test_what_was_in_force_stays_in_force_under_a_newer_version_that_cannot_be_r
         assert b"old" in content(tx)["a"][2]
         assert tx.scope(ALL).digest == _should_be(newer)
         assert tx.scope(ALL).objects == 1
-        assert tx.parked()[0].revision_in_force == 1
+        assert tx.parked.all()[0].revision_in_force == 1
 
         _upgrade(tx)
 
         assert b"new" in content(tx)["a"][2]
-        assert (tx.parked(), tx.scope(ALL).digest) == ([], _should_be(newer))
+        assert (tx.parked.all(), tx.scope(ALL).digest) == ([], _should_be(newer))
 
 
 @pytest.mark.parametrize("type_", ["", NEWER_TOMBSTONE])
@@ -98,7 +99,7 @@ def test_a_tombstone_removes_what_is_parked_also_one_of_a_newer_version(
 
         _fold(tx, event("a", 3, version=3, deleted=True, type_=type_), first=3)
 
-        assert (content(tx), tx.parked_count()) == ({}, 0)
+        assert (content(tx), tx.parked.count()) == ({}, 0)
         assert (tx.scope(ALL).digest, tx.scope(ALL).objects) == (digest.EMPTY, 0)
         folded = _fold(tx, event("a", 2, version=2, type_=NEWER), first=4)
         assert folded.refused == ["REPLAYED"]
@@ -119,13 +120,13 @@ def test_delivered_again_it_changes_nothing_before_and_after_the_upgrade() -> No
 def test_the_same_version_with_other_content_is_an_alarm_for_a_parked_one_too() -> None:
     with store() as tx:
         folded = _fold(tx, UNREADABLE["kind"], event("a", 1, kind=NEW_KIND, payload=b"other"))
-        assert (folded.alarms, folded.refused, tx.parked_count()) == (1, ["VERSION_CONFLICT"], 1)
+        assert (folded.alarms, folded.refused, tx.parked.count()) == (1, ["VERSION_CONFLICT"], 1)
 
 
 def test_a_version_that_can_be_read_takes_the_place_of_a_parked_one() -> None:
     with store() as tx:
         _fold(tx, event("a", 1, type_=NEWER), event("a", 2, content="plain"))
-        assert (set(content(tx)), tx.parked_count()) == ({"a"}, 0)
+        assert (set(content(tx)), tx.parked.count()) == ({"a"}, 0)
         assert tx.recount(ALL) == tx.scope(ALL)
 
 
@@ -139,7 +140,7 @@ def test_what_the_newer_build_finds_wrong_is_quarantined_and_no_longer_held() ->
 
         done = _upgrade(tx, wrong)
 
-        assert (done.refused, [q.code for q in tx.quarantined()]) == (["PAYLOAD_UNDECODABLE"],) * 2
+        assert (done.refused, [q.code for q in tx.quarantine.newest()]) == (["PAYLOAD_UNDECODABLE"],) * 2
         assert b"old" in content(tx)["a"][2]
         assert tx.scope(ALL).digest == _should_be(old)  # not the master's: something is missing, and it shows
 
@@ -159,7 +160,7 @@ async def test_an_upgrade_that_is_cut_short_has_done_nothing_and_is_done_at_the_
         await database.write(lambda tx: _fold(tx, *stream))
         with pytest.raises(KeyboardInterrupt):
             await database.write(lambda tx: _upgrade(tx, cut))
-        assert await database.read(lambda tx: tx.parked_count()) == 3
+        assert await database.read(lambda tx: tx.parked.count()) == 3
 
         done = await database.write(_upgrade)
 
@@ -174,9 +175,9 @@ def test_an_older_build_parks_what_it_cannot_read_any_more() -> None:
         _fold(tx, UNREADABLE["kind"])
         _upgrade(tx)
 
-        done = tx.reread(payload.understood, payload.check, "later")
+        done = tx.parked.reread(payload.understood, payload.check, "later")
 
-        assert ([e.address.kind for e in done.parked], tx.parked_count()) == ([NEW_KIND], 1)
+        assert ([e.address.kind for e in done.parked], tx.parked.count()) == ([NEW_KIND], 1)
         assert tx.recount(ALL) == tx.scope(ALL)
 
 
@@ -184,8 +185,8 @@ def test_a_parked_event_that_somebody_altered_on_disk_is_dropped_and_asked_for_a
     with store() as tx:
         _fold(tx, UNREADABLE["kind"], event("b", 1, version=2))
         tx._connection.execute("UPDATE parked SET body=?", (b"forged",))
-        assert tx.repair(lambda one: genuine(VERIFIER, one)) == {ALL: 2}
-        assert (tx.parked_count(), tx.scope(ALL).seq, tx.scope(ALL).objects) == (0, 0, 1)
+        assert tx.repair.run(lambda one: genuine(VERIFIER, one)) == {ALL: 2}
+        assert (tx.parked.count(), tx.scope(ALL).seq, tx.scope(ALL).objects) == (0, 0, 1)
 
 
 def test_an_instruction_of_an_unknown_kind_waits_too_and_is_no_object() -> None:
@@ -236,7 +237,7 @@ def test_upgraded_at_any_moment_it_ends_as_if_it_had_been_new_from_the_start(
         _fold(tx, *stream, first=1)  # redelivered from the start, as after a lost position
         _upgrade(tx)
         found = _readable(tx)
-        assert tx.parked_count() == 0
+        assert tx.parked.count() == 0
     assert found[0] == sorted((e.address.kind, e.address.name, e.revision, e.body) for e in _newest(stream))
     assert found[1].digest == _should_be(*_newest(stream))
 
