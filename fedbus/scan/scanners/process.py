@@ -14,6 +14,7 @@ from fedbus.scan.scanners.interface import ScanError
 MAX_REASON = 1000
 """Characters of what a program said that are kept as the reason of its failure."""
 _STDERR = 64 * 1024
+_CLOSING_SECONDS = 1.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -129,4 +130,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Kill the group, also when the program itself has ended: it may have left children."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    # Read what is left, so that the pipes are closed; somebody who left the group may hold them open.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await process.communicate()
     await process.wait()
