@@ -69,6 +69,8 @@ class Follower:
         self._last_snapshot = float("-inf")
         self._snapshot_interval = SNAPSHOT_INTERVAL
         self._folding = asyncio.Lock()
+        self._handling = asyncio.Lock()
+        """Held until a batch is dealt with: a rewind, which it may ask for itself, does not cut it short."""
         self._checkpoint: Checkpoint | None = None
 
     async def follow(self, connection: Connection) -> None:
@@ -89,7 +91,8 @@ class Follower:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(reader.run(handle, idle=True), name=f"read {self.scope}")
                 await first(asyncio.wait([reading]), self._rewind.wait())
-                reading.cancel()
+                async with self._handling:
+                    reading.cancel()
 
     async def _attach(self, reader: Reader) -> None:
         state = await self._state()
@@ -129,6 +132,11 @@ class Follower:
             return
         if self._prepare is not None:
             await self._prepare(connection, messages)
+        async with self._handling:
+            await self._take(messages)
+
+    async def _take(self, messages: Sequence[Message]) -> None:
+        """Fold a batch, tell of it, and do what it says."""
         at, began = self._clock.stamp(), self._clock.now()
         async with self._folding:
             started = self._clock.monotonic()

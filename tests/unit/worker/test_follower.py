@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest
-from fedbus.model import subjects
+from fedbus.model import codec, subjects
 from fedbus.model.events import Event
-from fedbus.model.federation import Checkpoint, ScopeState
+from fedbus.model.federation import RESYNC, Checkpoint, Resync, ScopeState
 from fedbus.store.database import Database
 from fedbus.store.schema import migrate
 from fedbus.store.transaction import Transaction
@@ -93,14 +93,20 @@ async def _ignore(_: Any) -> None:
     pass
 
 
-def _follower(memory: Memory, applied: list[Folded] | None = None) -> Follower:
+def _follower(
+    memory: Memory,
+    applied: list[Folded] | None = None,
+    *,
+    scope: str = ALL,
+    on_control: Callable[[Event], Awaitable[None]] = _ignore,
+) -> Follower:
     async def note(folded: Folded) -> None:
         if applied is not None:
             applied.append(folded)
 
     return Follower(
-        database=cast(Database, memory), folder=Folder(VERIFIER, FEDERATION, ALL), consumer="x-all",
-        stream="POLICY", filter_subject=">", clock=StillClock(), on_applied=note, on_control=_ignore,
+        database=cast(Database, memory), folder=Folder(VERIFIER, FEDERATION, scope), consumer="x-all",
+        stream="POLICY", filter_subject=">", clock=StillClock(), on_applied=note, on_control=on_control,
     )  # fmt: skip
 
 
@@ -248,6 +254,24 @@ async def test_a_store_without_a_position_is_filled_from_the_last_message_of_eac
         assert stream.from_nothing == 1
         assert {k: v[1] for k, v in content(memory.tx).items()} == {"a": 2, "b": 1}
         assert memory.tx.scope(ALL).seq == 3
+
+
+async def test_an_instruction_that_rewinds_its_own_follower_is_followed_to_its_end(memory: Memory) -> None:
+    followed = asyncio.Event()
+
+    async def resync(_: Event) -> None:
+        follower.rewind()
+        await asyncio.sleep(0.01)
+        followed.set()
+
+    own = subjects.own_scope("c1")
+    follower = _follower(memory, scope=own, on_control=resync)
+    asked = codec.encode(Resync(checkpoint=_head([], version=0)))
+    stream = Stream(
+        [event("resync", 1, version=1, scope=own, category=subjects.CONTROL, kind=RESYNC, payload=asked)]
+    )
+    async with following(follower, stream):
+        await asyncio.wait_for(followed.wait(), 5)
 
 
 async def test_a_rewind_that_comes_while_the_follower_attaches_is_not_lost(memory: Memory) -> None:
