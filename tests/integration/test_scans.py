@@ -223,6 +223,30 @@ async def test_a_large_report_arrives_whole_and_its_object_goes_when_it_is_super
     assert len(found["report"]["vulnerabilities"]) == 1
 
 
+async def test_the_object_of_a_pipelines_report_goes_when_the_setting_takes_it_away(scene: Scene) -> None:
+    await scene.master.call("PATCH", "/v1/fed/config", {"deploy_repo_scan_data": True})
+    await scene.master.put(410, registry="_repo_scan", vulnerabilities=20_000)
+    await scene.synced()
+    query = f"digest={scans.report(410, vulnerabilities=0).digest}"
+    assert await shown(scene.one, query) is not None
+
+    await scene.master.call("PATCH", "/v1/fed/config", {"deploy_repo_scan_data": False})
+
+    async def left() -> bool:
+        return await shown(scene.one, query) is None
+
+    await eventually(left)
+    await scene.synced()
+    kept = await shown(scene.master, query)
+    assert kept is not None
+    assert len(kept["report"]["vulnerabilities"]) == 20_000
+
+    async def collected() -> bool:
+        return await scene.master.get("/test/objects") == {"scans": 0, "m-scans": 1}
+
+    await eventually(collected)
+
+
 def snapshots(worker: Daemon) -> int:
     """Return how often a worker began to read all scan results."""
     lines = [json.loads(line) for line in worker.log().splitlines() if line.startswith("{")]
