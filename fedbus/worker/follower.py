@@ -247,17 +247,20 @@ class Follower:
             self._snapshot, self._snapshot_interval = None, SNAPSHOT_INTERVAL
             await self._on_applied(Folded(scope=self.scope, state=state))
         elif head is not None and head.version == held.version:
-            self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
             metrics.digest_mismatch()
-            self._again("digest differs after a snapshot")
+            if self._again("digest differs after a snapshot"):
+                self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
 
     async def _state(self) -> ScopeState:
         return await self._database.read(lambda tx: tx.scope(self.scope))
 
-    def _again(self, reason: str) -> None:
-        if self._clock.monotonic() - self._last_snapshot >= self._snapshot_interval:
+    def _again(self, reason: str) -> bool:
+        """Read everything again if the last time was long enough ago; tell whether it was."""
+        due = self._clock.monotonic() - self._last_snapshot >= self._snapshot_interval
+        if due:
             log.warning("snapshot_needed", scope=self.scope, reason=reason)
             self.rewind()
+        return due
 
 
 def _sweep(

@@ -70,6 +70,12 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
         connection = master.federation().scans._connection()
         return respond.json({s: len(await Bucket(connection, s).names()) for s in SCAN_SCOPES})
 
+    async def lose(_request: web.Request) -> web.Response:
+        for scope in SCAN_SCOPES:
+            await master.federation().scans._connection().request(f"$JS.API.STREAM.PURGE.OBJ_{scope}")
+        return respond.json({})
+
+    app.add_routes([web.post("/test/lose", lose)])
     app.add_routes([web.post("/test/put", put), web.post("/test/remove", remove)])
     app.add_routes([web.post("/test/collect", collect), web.get("/test/objects", objects)])
     return app

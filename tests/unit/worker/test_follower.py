@@ -237,6 +237,25 @@ async def test_a_wrong_digest_at_the_head_is_read_again_and_an_equal_one_is_not(
         assert content(memory.tx).keys() == set("abcx")
 
 
+async def test_what_a_snapshot_did_not_bring_is_asked_for_again_and_ever_more_seldom(memory: Memory) -> None:
+    follower, stream = _follower(memory), Stream(WAS[:3])
+    async with following(follower, stream):
+        head = _head(WAS, version=3)  # something that was refused, or cannot be had yet
+        often = []
+        for _ in range(4):
+            for _ in range(20):
+                await follower.check(head)
+                await asyncio.sleep(0)
+            often.append(stream.from_nothing)
+        assert often[0] >= 2
+        assert often[-1] - often[0] <= often[0] + 2
+        stream.events = [*WAS[:3], event("d", 1, version=3)]
+        for _ in range(100):
+            await follower.check(_head(stream.events, version=3))
+            await asyncio.sleep(0)
+        assert content(memory.tx).keys() == set("abcd")
+
+
 async def test_a_position_ahead_of_the_heads_is_no_reason_to_read_again(memory: Memory) -> None:
     _hold(memory, WAS)
     follower, stream = _follower(memory), Stream(WAS)
