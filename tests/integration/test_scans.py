@@ -185,7 +185,7 @@ async def test_results_of_pipelines_come_and_go_with_the_setting(scene: Scene) -
         found = await scene.one.get("/v1/scan/registry/fed._repo_scan/images")
         return len(found["images"]) == 250
 
-    await eventually(arrived)
+    await eventually(arrived, 30)
     await scene.synced()
     there = await shown(scene.two, digest)
     assert there is not None
@@ -198,7 +198,7 @@ async def test_results_of_pipelines_come_and_go_with_the_setting(scene: Scene) -
     async def left() -> bool:
         return not (await scene.one.get("/v1/scan/registry/fed._repo_scan/images"))["images"]
 
-    await eventually(left)
+    await eventually(left, 30)
     await scene.synced()
     assert await shown(scene.two, digest) is None
     kept = await shown(scene.master, digest)
@@ -235,7 +235,7 @@ async def test_the_object_of_a_pipelines_report_goes_when_the_setting_takes_it_a
     async def left() -> bool:
         return await shown(scene.one, query) is None
 
-    await eventually(left)
+    await eventually(left, 30)
     await scene.synced()
     kept = await shown(scene.master, query)
     assert kept is not None
@@ -244,7 +244,7 @@ async def test_the_object_of_a_pipelines_report_goes_when_the_setting_takes_it_a
     async def collected() -> bool:
         return await scene.master.get("/test/objects") == {"scans": 0, "m-scans": 1}
 
-    await eventually(collected)
+    await eventually(collected, 30)
 
 
 def snapshots(worker: Daemon) -> int:
