@@ -49,7 +49,7 @@ if __name__ == "__main__":
     end_with_parent()
     _, where, token_file, name = sys.argv
     settings = WorkerSettings(
-        data_dir=Path(where), rest_port=0, join_token_file=Path(token_file), join_name=name
+        data_dir=Path(where), rest_port=0, webhook_port=0, join_token_file=Path(token_file), join_name=name
     )
     with mock.patch.object(lifecycle, "Hub", return_value=NotingHub(out.fileno())):
         daemon.run(settings)

@@ -61,6 +61,17 @@ def _lag(row: SummaryRow) -> str:
     return "-" if not row.sync.lag_versions else f"{row.sync.lag_versions} ({row.sync.lag_seconds:.1f} s)"
 
 
+def _scans(row: SummaryRow) -> str:
+    """Return how many scan results a cluster has of how many, and their bytes until it has all."""
+    scans = row.scans
+    if scans.state == "unknown":
+        return "?"
+    have = f"{scans.have}/{scans.total}"
+    if scans.state == "synced":
+        return have
+    return f"{have} ({scans.bytes / 2**20:.1f}/{scans.total_bytes / 2**20:.1f} MiB)"
+
+
 def _age(row: SummaryRow) -> str:
     seconds = row.last_heartbeat_age_seconds
     if row.role == "master":
@@ -84,6 +95,7 @@ COLUMNS: list[tuple[str, Callable[[SummaryRow], object]]] = [
     ("SYNC", lambda row: row.sync.state),
     ("APPLIED/HEAD", lambda row: f"{row.sync.applied_version}/{row.sync.head_version}"),
     ("LAG", _lag),
+    ("SCANS", _scans),
     ("VERSION", lambda row: row.version.fedbus),
     ("PROTOCOL", _protocol),
     ("MEMBERSHIP", lambda row: row.membership),

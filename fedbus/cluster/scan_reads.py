@@ -4,6 +4,7 @@ Of one digest the newest scan is shown, whatever its source. Under `/v1/scan/reg
 own results are, as NeuVector has them.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from fedbus.cluster import scan_shown
 from fedbus.cluster.scan_shown import ShownImages, ShownReport, WithCve
 from fedbus.core.image_reference import host_of, image_reference
 from fedbus.errors import Fault, InvalidInput, NotFound
+from fedbus.model import codec
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.store.database import Database
@@ -116,24 +118,25 @@ class ScanReads:
     @described("Show a registry's report of an image", answer=ShownReport, tag="scan")
     async def report(self, request: web.Request) -> web.Response:
         """Show a registry's own report, by image id or digest."""
-        brief, report = await self._of_registry(request)
-        shown = ShownReport(
-            image=scan_shown.image(brief, self._clock.now()), report=scan_shown.report(report)
-        )
-        return respond.json(shown)
+        return await self._shown(*await self._of_registry(request))
 
     @described("Show the layers of an image and what is wrong with each", answer=Layers, tag="scan")
     async def layers(self, request: web.Request) -> web.Response:
         """Show the layers of an image, by image id or digest."""
-        _, report = await self._of_registry(request)
-        return respond.json(Layers({"layers": scan_shown.layers(report)}))
+        _, payload = await self._of_registry(request)
+        return respond.encoded(await asyncio.to_thread(_layers, payload))
 
-    async def _of_registry(self, request: web.Request) -> tuple[Brief, Report]:
+    async def _shown(self, brief: Brief, payload: bytes) -> web.Response:
+        # In a thread: of megabytes it takes long enough to be felt by heartbeats, and by admission if the
+        # store's own thread did it.
+        return respond.encoded(await asyncio.to_thread(_report, brief, payload, self._clock.now()))
+
+    async def _of_registry(self, request: web.Request) -> tuple[Brief, bytes]:
         registry, image = request.match_info["name"], request.match_info["id"]
 
-        def read(tx: Transaction) -> tuple[Brief, Report] | None:
+        def read(tx: Transaction) -> tuple[Brief, bytes] | None:
             brief = tx.scans.in_registry(registry, image)
-            return None if brief is None else (brief, tx.scans.report(brief))
+            return None if brief is None else (brief, tx.scans.payload(brief))
 
         return _there(await self._database.read(read), f"the registry {registry!r} has no image {image!r}")
 
@@ -143,15 +146,11 @@ class ScanReads:
         """Show the newest report of an image."""
         find = _sought(request)
 
-        def read(tx: Transaction) -> tuple[Brief, Report] | None:
+        def read(tx: Transaction) -> tuple[Brief, bytes] | None:
             brief = find(tx)
-            return None if brief is None else (brief, tx.scans.report(brief))
+            return None if brief is None else (brief, tx.scans.payload(brief))
 
-        brief, report = _there(await self._database.read(read), "no such image was scanned")
-        shown = ShownReport(
-            image=scan_shown.image(brief, self._clock.now()), report=scan_shown.report(report)
-        )
-        return respond.json(shown)
+        return await self._shown(*_there(await self._database.read(read), "no such image was scanned"))
 
     @described("List the images that have a vulnerability", answer=WithCve, query=(_LIMIT, _CURSOR),
                tag="scan")  # fmt: skip
@@ -180,6 +179,15 @@ class ScanReads:
     async def results(self, _request: web.Request) -> web.Response:
         """Count what is held of each registry."""
         return respond.json(Answered(await self._database.read(lambda tx: tx.scans.counts())))
+
+
+def _report(brief: Brief, payload: bytes, now: float) -> bytes:
+    report = scan_shown.report(codec.decode(payload, Report))
+    return msgspec.json.encode(ShownReport(image=scan_shown.image(brief, now), report=report))
+
+
+def _layers(payload: bytes) -> bytes:
+    return msgspec.json.encode(Layers({"layers": scan_shown.layers(codec.decode(payload, Report))}))
 
 
 def _sought(request: web.Request) -> Callable[[Transaction], Brief | None]:

@@ -13,15 +13,18 @@ import msgspec
 import structlog
 
 from fedbus.master.changes import BY_MASTER, Change
+from fedbus.master.large import Large
 from fedbus.master.ledger import Ledger
 from fedbus.master.scan_results import (
     CI_PLACES,
+    MAX_PART,
     FederatedResults,
     gone,
     image_change,
+    outdated,
     registry_state,
 )
-from fedbus.model import subjects
+from fedbus.model import codec, subjects
 from fedbus.model.scan import FED_CI_REGISTRY, IMAGE, REPORT, Report, ScannedImage
 from fedbus.store.database import Database
 from fedbus.store.scans import is_older
@@ -44,10 +47,15 @@ class Deployment:
     """Keeps scan results where they should be."""
 
     def __init__(
-        self, ledger: Ledger, policy: Database, results: FederatedResults, deploys_ci: Callable[[], bool]
+        self,
+        ledger: Ledger,
+        policy: Database,
+        results: FederatedResults,
+        large: Large,
+        deploys_ci: Callable[[], bool],
     ) -> None:
         self._ledger, self._policy, self._results = ledger, policy, results
-        self._deploys_ci = deploys_ci
+        self._large, self._deploys_ci = large, deploys_ci
         self.stir = asyncio.Event()
         """Set when a setting or a registry changed."""
 
@@ -79,8 +87,19 @@ class Deployment:
         found = await self._ledger.database.read(lambda tx: _some(tx, source))
         if not found.reports and not found.images:
             return False
-        reports = [(one, await self._results.report_change(*target, one)) for one in found.reports]
+        async with self._large.writing:
+            reports = [(one, await self._results.report_change(*target, one)) for one in found.reports]
+            done = await self._ledger.commit(self._plan(source, target, reports, found.images), BY_MASTER)
+        self._large.superseded.set()
+        return bool(done.changes)
 
+    def _plan(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        reports: Sequence[tuple[Report, Change]],
+        images: Sequence[ScannedImage],
+    ) -> Callable[[Transaction], Sequence[Change]]:
         def plan(tx: Transaction) -> Sequence[Change]:
             if CI_PLACES[self._deploys_ci()] != target:
                 return []
@@ -90,15 +109,25 @@ class Deployment:
                 if held is None or not is_older(report, held):
                     changes.append(change)
                 changes.append(gone(*source, REPORT, report.digest))
-            for image in found.images:
-                changes.append(image_change(*target, image))
+            for image in images:
+                places = (source, target)  # its report may have been moved before it
+                held = next((b for at in places if (b := tx.scans.held(*at, image.digest))), None)
+                if held is None or not outdated(tx, image, held):
+                    changes.append(image_change(*target, image))
                 changes.append(gone(*source, IMAGE, image.repository, image.tag))
             return changes
 
-        return bool((await self._ledger.commit(plan, BY_MASTER)).changes)
+        return plan
 
 
 def _some(tx: Transaction, source: tuple[str, str]) -> _Found:
     scope, registry = source
-    briefs = tx.scans.registry(registry, scope)[:AT_ONCE]
-    return _Found([tx.scans.report(brief) for brief in briefs], tx.scans.images(registry, scope)[:AT_ONCE])
+    reports: list[Report] = []
+    size = 0
+    for brief in tx.scans.registry(registry, scope, limit=AT_ONCE):
+        payload = tx.scans.payload(brief)
+        size += len(payload)
+        if reports and size > MAX_PART:
+            break
+        reports.append(codec.decode(payload, Report))
+    return _Found(reports, tx.scans.images(registry, scope, limit=AT_ONCE))

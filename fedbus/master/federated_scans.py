@@ -86,7 +86,7 @@ class FederatedScans:
             connection=connection,
             deploys_ci=deploys_ci,
         )
-        self.deployment = Deployment(self.ledger, policy, self.results, deploys_ci)
+        self.deployment = Deployment(self.ledger, policy, self.results, self._large, deploys_ci)
 
     async def remember(self) -> None:
         """Take from the store what can be shown while the bus is away. Raises Unavailable."""

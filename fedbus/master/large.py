@@ -20,6 +20,8 @@ from fedbus.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
+LOOK_SECONDS = 30.0
+"""How often it is looked whether the buckets still have everything."""
 GRACE_SECONDS = 300.0
 """How long an object that no event names any more is kept for those who are just fetching it."""
 
@@ -83,13 +85,16 @@ class Large:
 
     async def keep(self, connection: Connection) -> None:
         """Have the buckets hold what the store names, and nothing else, for ever. Raises Unavailable."""
+        pause, waited = min(LOOK_SECONDS, self._grace), 0.0
         while True:
-            self.superseded.clear()
             for scope in subjects.SCAN_SCOPES:
                 await self._restore(connection, scope)
-            await self.superseded.wait()
-            await asyncio.sleep(self._grace)
-            await self.collect(connection)
+            await asyncio.sleep(pause)
+            waited = waited + pause if self.superseded.is_set() else 0.0
+            if waited >= self._grace:
+                self.superseded.clear()
+                waited = 0.0
+                await self.collect(connection)
 
     async def _restore(self, connection: Connection, scope: str) -> None:
         wanted = {r.object: r for r in await self._references(scope)}

@@ -5,7 +5,8 @@ master's, under another registry and in another scope. Where one is, is decided 
 `Deployment` moves it when the setting changes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -31,7 +32,7 @@ from fedbus.model.scan import (
 )
 from fedbus.model.targets import source_kind
 from fedbus.store.database import Database
-from fedbus.store.scans import is_older
+from fedbus.store.scans import Brief, is_older, newest_of_each
 from fedbus.store.transaction import Transaction
 
 MAX_PART = 8 * 1024 * 1024
@@ -65,10 +66,15 @@ class FederatedResults:
         self._connection, self._deploys_ci = connection, deploys_ci
 
     async def put(self, reports: Sequence[Report], images: Sequence[ScannedImage]) -> None:
-        """Keep reports and tags; an older scan of a digest never replaces a newer one."""
+        """Keep reports and tags; an older scan of a digest never replaces a newer one.
+
+        Nor does a pipeline's older scan take a tag from another digest.
+        """
         await self._check_known({r.registry for r in reports} | {i.registry for i in images})
-        for part in _parts(reports, images):
-            await self._put(part)
+        by_pipelines = newest_of_each(report for report in reports if report.registry in _CI)
+        parts = _parts(reports, images)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            await self._put(part, by_pipelines)
 
     async def _check_known(self, registries: Collection[str]) -> None:
         """Refuse results of a registry that the federation does not have, or that was just deleted."""
@@ -78,28 +84,27 @@ class FederatedResults:
             if name not in known:
                 raise NotFound(f"there is no federated registry {name!r}", code="REGISTRY_UNKNOWN")
 
-    async def _put(self, part: _Part) -> None:
+    async def _put(self, part: _Part, by_pipelines: Mapping[str, Report]) -> None:
         placed: bool | None = None
         while placed != (placed := self._deploys_ci()):
-            await self._put_at(part, placed)
+            await self._put_at(part, by_pipelines, placed)
 
-    async def _put_at(self, part: _Part, deploys_ci: bool) -> None:
+    async def _put_at(self, part: _Part, by_pipelines: Mapping[str, Report], deploys_ci: bool) -> None:
         """Write a part where results of pipelines belong now; nothing if that has changed meanwhile."""
         async with self._large.writing:
-            changes: list[tuple[Report | None, Change]] = []
+            changes: list[tuple[Report, Change]] = []
             for report, payload in part.reports:
                 scope, registry = place(report.registry, deploys_ci=deploys_ci)
                 changes.append((report, await self.report_change(scope, registry, report, payload)))
-            changes += [
-                (None, image_change(*place(i.registry, deploys_ci=deploys_ci), i)) for i in part.images
-            ]
 
             def plan(tx: Transaction) -> list[Change]:
                 if self._deploys_ci() != deploys_ci:
                     return []
-                newer = [
-                    change for report, change in changes if report is None or not _superseded(tx, report)
-                ]
+                newer = [change for report, change in changes if not _superseded(tx, report)]
+                for image in part.images:
+                    said = by_pipelines.get(image.digest) if image.registry in _CI else None
+                    if said is None or not outdated(tx, image, said):
+                        newer.append(image_change(*place(image.registry, deploys_ci=deploys_ci), image))
                 return _last_of_each(newer)
 
             await self._ledger.commit(plan, BY_MASTER)
@@ -111,8 +116,10 @@ class FederatedResults:
         Raises TooLarge, Unavailable.
         """
         if report.registry != registry:
-            payload = codec.encode(msgspec.structs.replace(report, registry=registry))
-        found = packed(payload or codec.encode(report))
+            report, payload = msgspec.structs.replace(report, registry=registry), b""
+        # In a thread: megabytes take long enough to be felt by heartbeats.
+        payload = payload or await asyncio.to_thread(codec.encode, report)
+        found = await asyncio.to_thread(packed, payload) if len(payload) > codec.MAX_BODY else None
         if found is not None:
             await self._large.put(self._connection(), scope, *found)
         return Change(
@@ -120,7 +127,7 @@ class FederatedResults:
             category=subjects.SCAN,
             kind=REPORT,
             name=report_name(registry, report.digest),
-            payload=codec.encode(found[0]) if found is not None else payload or codec.encode(report),
+            payload=codec.encode(found[0]) if found is not None else payload,
             large=found is not None,
         )
 
@@ -178,6 +185,14 @@ def _places(registry: str) -> tuple[tuple[str, str], ...]:
 def _superseded(tx: Transaction, report: Report) -> bool:
     held = (tx.scans.held(scope, name, report.digest) for scope, name in _places(report.registry))
     return any(one is not None and is_older(report, one) for one in held)
+
+
+def outdated(tx: Transaction, image: ScannedImage, scan: Report | Brief) -> bool:
+    """Tell whether a pipeline's tag names another digest by now, by a newer scan than the one given."""
+    return any(
+        tx.scans.is_outdated(scope, msgspec.structs.replace(image, registry=name), scan)
+        for scope, name in CI_PLACES
+    )
 
 
 def registry_state(tx: Transaction, name: str) -> bool | None:

@@ -5,7 +5,7 @@ was scanned with was made.
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -159,16 +159,16 @@ class Scans:
 
     # many
 
-    def registry(self, registry: str, scope: str | None = None) -> list[Brief]:
-        """Return the reports of a registry."""
-        return self._many("WHERE r.registry=? AND r.scope=ifnull(?, r.scope)", registry, scope)
+    def registry(self, registry: str, scope: str | None = None, *, limit: int = -1) -> list[Brief]:
+        """Return the reports of a registry, or some of them."""
+        return self._many("WHERE r.registry=? AND r.scope=ifnull(?, r.scope) LIMIT ?", registry, scope, limit)
 
-    def images(self, registry: str, scope: str | None = None) -> list[ScannedImage]:
-        """Return the tags of a registry."""
+    def images(self, registry: str, scope: str | None = None, *, limit: int = -1) -> list[ScannedImage]:
+        """Return the tags of a registry, or some of them."""
         rows = self._connection.execute(
             "SELECT registry, repository, tag, digest, image_id FROM tags"
-            " WHERE registry=? AND scope=ifnull(?, scope) ORDER BY repository, tag",
-            (registry, scope),
+            " WHERE registry=? AND scope=ifnull(?, scope) ORDER BY repository, tag LIMIT ?",
+            (registry, scope, limit),
         )
         return [_image(row) for row in rows]
 
@@ -263,6 +263,17 @@ class Scans:
         """Return what is known of one report."""
         return self._one("WHERE r.digest=? AND r.registry=? AND r.scope=?", digest, registry, scope)
 
+    def is_outdated(self, scope: str, image: ScannedImage, scan: Report | Brief) -> bool:
+        """Tell whether a tag names another digest by now, by a newer scan than the one that says `image`."""
+        row = self._connection.execute(
+            "SELECT digest FROM tags WHERE repository=? AND tag=? AND registry=? AND scope=?",
+            (image.repository, image.tag, image.registry, scope),
+        ).fetchone()
+        if row is None or row[0] == image.digest:
+            return False
+        held = self.held(scope, image.registry, row[0])
+        return held is not None and is_older(scan, held)
+
     def _one(self, where: str, *values: object) -> Brief | None:
         row = self._connection.execute(f"SELECT {_BRIEF} FROM reports r {where}", values).fetchone()  # noqa: S608
         return Brief(*row) if row else None
@@ -276,9 +287,11 @@ class Scans:
     def put_local(self, reports: Sequence[tuple[Report, bytes]], images: Sequence[ScannedImage]) -> None:
         """Keep reports, each with its compressed JSON, and tags of this cluster's own registries.
 
-        What is older than what is held of the digest is passed over.
+        What is older than what is held of the digest is passed over, and so is a pipeline's tag that a
+        newer scan has given to another digest. (A registry's scan knows its tags; a pipeline only says so.)
         """
         projection = Projection(self._connection)
+        by_pipelines = newest_of_each(report for report, _ in reports if report.source == "ci")
         for report, body in reports:
             held = self.held(SCOPE_LOCAL, report.registry, report.digest)
             if held is None or not is_older(report, held):
@@ -287,7 +300,9 @@ class Scans:
                     "INSERT OR REPLACE INTO local_bodies (report, body) VALUES (?,?)", (number, body)
                 )
         for image in images:
-            projection.put_image(SCOPE_LOCAL, image)
+            said = by_pipelines.get(image.digest)
+            if said is None or not self.is_outdated(SCOPE_LOCAL, image, said):
+                projection.put_image(SCOPE_LOCAL, image)
         projection.save()
 
     def drop_local(
@@ -384,9 +399,14 @@ def _damaged(brief: Brief) -> Unavailable:
     )
 
 
-def is_older(report: Report, held: Brief) -> bool:
+def is_older(scan: Report | Brief, held: Brief) -> bool:
     """Tell whether a report is of an earlier scan than the one that is held."""
-    return (report.scanned_at, report.cvedb_create_time) < (held.scanned_at, held.cvedb_create_time)
+    return (scan.scanned_at, scan.cvedb_create_time) < (held.scanned_at, held.cvedb_create_time)
+
+
+def newest_of_each(reports: Iterable[Report]) -> dict[str, Report]:
+    """Return the report of the newest scan of each digest."""
+    return {one.digest: one for one in sorted(reports, key=lambda r: (r.scanned_at, r.cvedb_create_time))}
 
 
 def _image(row: Sequence[Any]) -> ScannedImage:

@@ -80,9 +80,12 @@ async def text(request: web.Request) -> tuple[bytes, bool]:
 
 def json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with a struct, or plain data, as JSON."""
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
-    )
+    return encoded(msgspec.json.encode(value), status=status, headers=headers)
+
+
+def encoded(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer with what is JSON already."""
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 def decode(raw: bytes, kind: type[T]) -> T:

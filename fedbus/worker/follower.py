@@ -69,6 +69,8 @@ class Follower:
         self._last_snapshot = float("-inf")
         self._snapshot_interval = SNAPSHOT_INTERVAL
         self._folding = asyncio.Lock()
+        self._handling = asyncio.Lock()
+        """Held until a batch is dealt with: a rewind, which it may ask for itself, does not cut it short."""
         self._checkpoint: Checkpoint | None = None
 
     async def follow(self, connection: Connection) -> None:
@@ -89,7 +91,8 @@ class Follower:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(reader.run(handle, idle=True), name=f"read {self.scope}")
                 await first(asyncio.wait([reading]), self._rewind.wait())
-                reading.cancel()
+                async with self._handling:
+                    reading.cancel()
 
     async def _attach(self, reader: Reader) -> None:
         state = await self._state()
@@ -129,6 +132,11 @@ class Follower:
             return
         if self._prepare is not None:
             await self._prepare(connection, messages)
+        async with self._handling:
+            await self._take(messages)
+
+    async def _take(self, messages: Sequence[Message]) -> None:
+        """Fold a batch, tell of it, and do what it says."""
         at, began = self._clock.stamp(), self._clock.now()
         async with self._folding:
             started = self._clock.monotonic()
@@ -239,17 +247,20 @@ class Follower:
             self._snapshot, self._snapshot_interval = None, SNAPSHOT_INTERVAL
             await self._on_applied(Folded(scope=self.scope, state=state))
         elif head is not None and head.version == held.version:
-            self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
             metrics.digest_mismatch()
-            self._again("digest differs after a snapshot")
+            if self._again("digest differs after a snapshot"):
+                self._snapshot_interval = min(2 * self._snapshot_interval, MAX_SNAPSHOT_INTERVAL)
 
     async def _state(self) -> ScopeState:
         return await self._database.read(lambda tx: tx.scope(self.scope))
 
-    def _again(self, reason: str) -> None:
-        if self._clock.monotonic() - self._last_snapshot >= self._snapshot_interval:
+    def _again(self, reason: str) -> bool:
+        """Read everything again if the last time was long enough ago; tell whether it was."""
+        due = self._clock.monotonic() - self._last_snapshot >= self._snapshot_interval
+        if due:
             log.warning("snapshot_needed", scope=self.scope, reason=reason)
             self.rewind()
+        return due
 
 
 def _sweep(

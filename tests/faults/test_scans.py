@@ -341,6 +341,18 @@ async def test_a_large_report_is_brought_back_from_either_copy(tmp_path: Path) -
         await later(f, before)
 
 
+async def test_objects_that_the_bus_loses_while_it_runs_are_put_there_again(tmp_path: Path) -> None:
+    async with fleet(tmp_path, "a") as f:
+        await f.put(0, 1, vulnerabilities=40_000)
+        before = await f.equal()
+        worker = f.workers["a"]
+        assert await worker.stop() == 0
+        delete(worker.directory / "scans.db")
+        await f.master.post("/test/lose")
+        await worker.start()
+        assert await f.equal() == before
+
+
 async def test_a_cluster_that_leaves_keeps_none_of_the_results(tmp_path: Path) -> None:
     async with fleet(tmp_path, "a", "b") as f:
         await f.put()

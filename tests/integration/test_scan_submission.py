@@ -91,6 +91,32 @@ async def test_an_older_scan_is_told_what_it_is_older_than(scene: Scene, tmp_pat
     assert (accepted["result"], accepted["older_than"]["scanned_at"]) == ("older", 1629894030.0)
 
 
+async def test_a_pipelines_older_scan_does_not_take_a_tag_back(scene: Scene, tmp_path: Path) -> None:
+    def made(name: str, at: str) -> tuple[str, ...]:
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(json.loads(content("trivy/alpine-310.json")) | {"CreatedAt": at}))
+        digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+        return str(file), "--repository", "team/moved", "--tag", "1", "--digest", digest
+
+    async def named() -> str:
+        found = await scene.master.get("/v1/scan/images?q=team/moved")
+        (one,) = [i for i in found["images"] if i["tag"] == "1"]
+        return str(one["digest"])
+
+    old, new = made("old", "2026-01-01T00:00:00Z"), made("new", "2026-02-01T00:00:00Z")
+    await deploy(scene, on=False)
+    await submit(scene.master, *new)
+    await submit(scene.master, *old)
+    assert await named() == new[-1]
+
+    # Nor does a move to where all clusters see it.
+    await deploy(scene, on=True)
+    await submit(scene.master, *made("newest", "2026-03-01T00:00:00Z"))
+    await eventually(lambda: shown(scene.worker, "moved"), 30)
+    await submit(scene.master, *old)
+    assert await named() == made("newest", "")[-1]
+
+
 async def test_results_submitted_to_a_worker_stay_there(scene: Scene) -> None:
     await submit(scene.worker, str(DATA / "sarif/trivy-alpine-310.sarif"), *image("own"))
     found = await shown(scene.worker, "own")

@@ -185,7 +185,7 @@ async def test_results_of_pipelines_come_and_go_with_the_setting(scene: Scene) -
         found = await scene.one.get("/v1/scan/registry/fed._repo_scan/images")
         return len(found["images"]) == 250
 
-    await eventually(arrived)
+    await eventually(arrived, 30)
     await scene.synced()
     there = await shown(scene.two, digest)
     assert there is not None
@@ -198,7 +198,7 @@ async def test_results_of_pipelines_come_and_go_with_the_setting(scene: Scene) -
     async def left() -> bool:
         return not (await scene.one.get("/v1/scan/registry/fed._repo_scan/images"))["images"]
 
-    await eventually(left)
+    await eventually(left, 30)
     await scene.synced()
     assert await shown(scene.two, digest) is None
     kept = await shown(scene.master, digest)
@@ -221,6 +221,30 @@ async def test_a_large_report_arrives_whole_and_its_object_goes_when_it_is_super
     found = await shown(scene.one, digest)
     assert found is not None
     assert len(found["report"]["vulnerabilities"]) == 1
+
+
+async def test_the_object_of_a_pipelines_report_goes_when_the_setting_takes_it_away(scene: Scene) -> None:
+    await scene.master.call("PATCH", "/v1/fed/config", {"deploy_repo_scan_data": True})
+    await scene.master.put(410, registry="_repo_scan", vulnerabilities=20_000)
+    await scene.synced()
+    query = f"digest={scans.report(410, vulnerabilities=0).digest}"
+    assert await shown(scene.one, query) is not None
+
+    await scene.master.call("PATCH", "/v1/fed/config", {"deploy_repo_scan_data": False})
+
+    async def left() -> bool:
+        return await shown(scene.one, query) is None
+
+    await eventually(left, 30)
+    await scene.synced()
+    kept = await shown(scene.master, query)
+    assert kept is not None
+    assert len(kept["report"]["vulnerabilities"]) == 20_000
+
+    async def collected() -> bool:
+        return await scene.master.get("/test/objects") == {"scans": 0, "m-scans": 1}
+
+    await eventually(collected, 30)
 
 
 def snapshots(worker: Daemon) -> int:

@@ -4,6 +4,7 @@ The same daemon, with a few routes more, which write as a registry's scan or a p
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,9 +13,12 @@ import msgspec
 from aiohttp import web
 
 from fedbus import config
-from fedbus.master import daemon
+from fedbus.bus.objects import Bucket
+from fedbus.master import daemon, federated_scans
 from fedbus.master.api import app as api
+from fedbus.master.large import Large
 from fedbus.master.lifecycle import Master
+from fedbus.model.subjects import SCAN_SCOPES
 from fedbus.web import respond
 from fedbus.web.auth import Authenticator
 from tests.support import scans
@@ -62,8 +66,18 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
         await federated._large.collect(federated._connection())
         return respond.json({})
 
+    async def objects(_request: web.Request) -> web.Response:
+        connection = master.federation().scans._connection()
+        return respond.json({s: len(await Bucket(connection, s).names()) for s in SCAN_SCOPES})
+
+    async def lose(_request: web.Request) -> web.Response:
+        for scope in SCAN_SCOPES:
+            await master.federation().scans._connection().request(f"$JS.API.STREAM.PURGE.OBJ_{scope}")
+        return respond.json({})
+
+    app.add_routes([web.post("/test/lose", lose)])
     app.add_routes([web.post("/test/put", put), web.post("/test/remove", remove)])
-    app.add_routes([web.post("/test/collect", collect)])
+    app.add_routes([web.post("/test/collect", collect), web.get("/test/objects", objects)])
     return app
 
 
@@ -90,5 +104,6 @@ class ScanMaster(Daemon):
 
 
 if __name__ == "__main__":
-    with mock.patch.object(api, "make_app", make_app):
+    soon = partial(Large, grace=1.0)
+    with mock.patch.object(api, "make_app", make_app), mock.patch.object(federated_scans, "Large", soon):
         sys.exit(config.main("master", daemon.run))

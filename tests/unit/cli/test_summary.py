@@ -23,6 +23,7 @@ from fedbus.model.federation import (
     ClusterReport,
     FederationHead,
     Link,
+    ScanSync,
     SummaryRow,
     Sync,
     VersionState,
@@ -49,6 +50,7 @@ def row(
             lag_versions=head - applied,
             lag_seconds=0.25,
         ),
+        scans=ScanSync(state="syncing", have=12, total=40, bytes=3 * 2**19, total_bytes=5 * 2**20),
         version=VersionState(fedbus="0.1.0", protocol_min=1, protocol_max=2, protocol=1),
         membership="joined",
         status="synced",
@@ -79,6 +81,7 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "synced",
         "4/4",
         "-",
+        "12/40 (1.5/5.0 MiB)",
         "0.1.0",
         "1",
         "joined",
@@ -92,7 +95,7 @@ async def test_the_summary_has_a_line_for_each_cluster(api: FakeApi, run: Run) -
         "env=prod",
     ]
     assert west[3:6] == ["syncing", "2/4", "2 (0.2 s)"]
-    assert west[10] == "never"
+    assert west[11] == "never"
 
 
 async def test_the_summary_as_json_is_what_the_api_says(api: FakeApi, run: Run) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedbus.cluster.local_results import LocalResults
 from fedbus.errors import TooLarge
-from fedbus.model.scan import Report, ScannedImage, Vulnerability
+from fedbus.model.scan import CI_REGISTRY, Report, ScannedImage, Vulnerability
 from fedbus.store import projection
 from fedbus.store.database import Database
 from fedbus.store.projection import number_of
@@ -77,6 +77,35 @@ async def test_an_older_scan_of_a_digest_is_passed_over(database: Database) -> N
     assert brief is not None
     report = await database.read(lambda tx: tx.scans.report(brief))
     assert len(report.vulnerabilities) == 2
+
+
+async def test_a_pipelines_older_scan_does_not_take_a_tag_back(database: Database) -> None:
+    def made(number: int, scanned_at: float) -> Report:
+        return scans.report(
+            number, registry=CI_REGISTRY, repository="app", tag="1", scanned_at=scanned_at, vulnerabilities=1
+        )
+
+    async def named() -> str:
+        (image,) = await LocalResults(database).images(CI_REGISTRY)
+        return image.digest
+
+    await put(database, made(1, 2000.0))
+    await put(database, made(2, 1000.0))
+    assert await named() == made(1, 0.0).digest
+    assert len(await LocalResults(database).reports(CI_REGISTRY)) == 2  # it is a result all the same
+    await put(database, made(2, 3000.0))
+    assert await named() == made(2, 0.0).digest
+
+
+async def test_a_registrys_scan_moves_a_tag_to_a_digest_that_was_scanned_before(database: Database) -> None:
+    old = scans.report(1, registry="hub", repository="app", tag="1", scanned_at=1000.0, vulnerabilities=1)
+    new = scans.report(2, registry="hub", repository="app", tag="1", scanned_at=2000.0, vulnerabilities=1)
+    await put(database, old)
+    await put(database, new)
+    await put(database, old)  # somebody pushed the tag again
+
+    (image,) = await LocalResults(database).images("hub")
+    assert image.digest == old.digest
 
 
 async def test_a_report_that_is_too_large_is_refused_and_nothing_is_kept(

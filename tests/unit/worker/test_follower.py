@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fedbus.bus.session import Connection, Message
 from fedbus.core import digest
-from fedbus.model import subjects
+from fedbus.model import codec, subjects
 from fedbus.model.events import Event
-from fedbus.model.federation import Checkpoint, ScopeState
+from fedbus.model.federation import RESYNC, Checkpoint, Resync, ScopeState
 from fedbus.store.database import Database
 from fedbus.store.schema import migrate
 from fedbus.store.transaction import Transaction
@@ -93,14 +93,20 @@ async def _ignore(_: Any) -> None:
     pass
 
 
-def _follower(memory: Memory, applied: list[Folded] | None = None) -> Follower:
+def _follower(
+    memory: Memory,
+    applied: list[Folded] | None = None,
+    *,
+    scope: str = ALL,
+    on_control: Callable[[Event], Awaitable[None]] = _ignore,
+) -> Follower:
     async def note(folded: Folded) -> None:
         if applied is not None:
             applied.append(folded)
 
     return Follower(
-        database=cast(Database, memory), folder=Folder(VERIFIER, FEDERATION, ALL), consumer="x-all",
-        stream="POLICY", filter_subject=">", clock=StillClock(), on_applied=note, on_control=_ignore,
+        database=cast(Database, memory), folder=Folder(VERIFIER, FEDERATION, scope), consumer="x-all",
+        stream="POLICY", filter_subject=">", clock=StillClock(), on_applied=note, on_control=on_control,
     )  # fmt: skip
 
 
@@ -231,6 +237,25 @@ async def test_a_wrong_digest_at_the_head_is_read_again_and_an_equal_one_is_not(
         assert content(memory.tx).keys() == set("abcx")
 
 
+async def test_what_a_snapshot_did_not_bring_is_asked_for_again_and_ever_more_seldom(memory: Memory) -> None:
+    follower, stream = _follower(memory), Stream(WAS[:3])
+    async with following(follower, stream):
+        head = _head(WAS, version=3)  # something that was refused, or cannot be had yet
+        often = []
+        for _ in range(4):
+            for _ in range(20):
+                await follower.check(head)
+                await asyncio.sleep(0)
+            often.append(stream.from_nothing)
+        assert often[0] >= 2
+        assert often[-1] - often[0] <= often[0] + 2
+        stream.events = [*WAS[:3], event("d", 1, version=3)]
+        for _ in range(100):
+            await follower.check(_head(stream.events, version=3))
+            await asyncio.sleep(0)
+        assert content(memory.tx).keys() == set("abcd")
+
+
 async def test_a_position_ahead_of_the_heads_is_no_reason_to_read_again(memory: Memory) -> None:
     _hold(memory, WAS)
     follower, stream = _follower(memory), Stream(WAS)
@@ -248,6 +273,24 @@ async def test_a_store_without_a_position_is_filled_from_the_last_message_of_eac
         assert stream.from_nothing == 1
         assert {k: v[1] for k, v in content(memory.tx).items()} == {"a": 2, "b": 1}
         assert memory.tx.scope(ALL).seq == 3
+
+
+async def test_an_instruction_that_rewinds_its_own_follower_is_followed_to_its_end(memory: Memory) -> None:
+    followed = asyncio.Event()
+
+    async def resync(_: Event) -> None:
+        follower.rewind()
+        await asyncio.sleep(0.01)
+        followed.set()
+
+    own = subjects.own_scope("c1")
+    follower = _follower(memory, scope=own, on_control=resync)
+    asked = codec.encode(Resync(checkpoint=_head([], version=0)))
+    stream = Stream(
+        [event("resync", 1, version=1, scope=own, category=subjects.CONTROL, kind=RESYNC, payload=asked)]
+    )
+    async with following(follower, stream):
+        await asyncio.wait_for(followed.wait(), 5)
 
 
 async def test_a_rewind_that_comes_while_the_follower_attaches_is_not_lost(memory: Memory) -> None:
