@@ -24,7 +24,7 @@ import uvloop
 from benchmarks.decision import RULES, criteria
 from benchmarks.figures import MS, Figure, figure, percentile
 from benchmarks.stopwatch import end_with_parent, take_stdout
-from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.scans.local_results import LocalResults
 from fedbus.kube.review import Answer, Review
 from fedbus.kube.webhook import Failure, Webhook, WebhookServer
 from fedbus.model.scan import Report

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster.coverage import Coverage
+from fedbus.cluster.scans.coverage import Coverage
 from fedbus.errors import InvalidInput
 from fedbus.kube.inventory import Inventory
 from fedbus.model.inventory import InventoryCounts, RunningImage

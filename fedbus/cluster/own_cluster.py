@@ -5,13 +5,15 @@ from functools import partial
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import admission_api, assess_api, inventory_api
-from fedbus.cluster.admission import Admission
-from fedbus.cluster.admission_api import Listening
-from fedbus.cluster.built_in import BuiltInRules
-from fedbus.cluster.coverage import Coverage
-from fedbus.cluster.lookups import NoScans, ScanLookup
-from fedbus.cluster.rules import RuleSource
+from fedbus.cluster import inventory_api
+from fedbus.cluster.admission import api as admission_api
+from fedbus.cluster.admission import assess_api
+from fedbus.cluster.admission.api import Listening
+from fedbus.cluster.admission.built_in import BuiltInRules
+from fedbus.cluster.admission.decider import Admission
+from fedbus.cluster.admission.lookups import NoScans, ScanLookup
+from fedbus.cluster.admission.rules import RuleSource
+from fedbus.cluster.scans.coverage import Coverage
 from fedbus.kube import client
 from fedbus.kube.inventory import ApiSource, FileSource, Inventory
 from fedbus.kube.webhook import Webhook, WebhookServer

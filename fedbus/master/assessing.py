@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fedbus.cluster import assessment
-from fedbus.cluster.admission import Admission
+from fedbus.cluster.admission import assessment
+from fedbus.cluster.admission.decider import Admission
 from fedbus.core.assessment import Manifest, resources
 from fedbus.errors import FedbusError, NotFound
 from fedbus.master.calls import Answered, Calls

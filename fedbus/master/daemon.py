@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from fedbus import daemon
-from fedbus.cluster.inspection import keep_file
+from fedbus.cluster.scans.inspection import keep_file
 from fedbus.master.api import app as api
 from fedbus.master.bootstrap import Bootstrap
 from fedbus.master.lifecycle import Master

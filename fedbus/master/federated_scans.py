@@ -10,7 +10,7 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection
-from fedbus.cluster.inspection import Inspection
+from fedbus.cluster.scans.inspection import Inspection
 from fedbus.core import backoff
 from fedbus.core.writes import Committed
 from fedbus.errors import FedbusError, only

@@ -12,13 +12,15 @@ import structlog
 from fedbus.bus import lent as lent_bus
 from fedbus.bus import reach
 from fedbus.bus.session import Endpoint
-from fedbus.cluster import inspection, registry_run, registry_setup
-from fedbus.cluster.held_scans import HeldScans
-from fedbus.cluster.local_policies import LocalPolicies
-from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.admission.held_scans import HeldScans
+from fedbus.cluster.admission.rules import FederatedRules, LocalRules
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.cluster.results import Results
-from fedbus.cluster.rules import FederatedRules, LocalRules
+from fedbus.cluster.policy.local_policies import LocalPolicies
+from fedbus.cluster.registries import run as registry_run
+from fedbus.cluster.registries import setup as registry_setup
+from fedbus.cluster.scans import inspection
+from fedbus.cluster.scans.local_results import LocalResults
+from fedbus.cluster.scans.results import Results
 from fedbus.core import backoff, connectivity
 from fedbus.core.writes import Request
 from fedbus.errors import ConfigError, Conflict, FedbusError, Unavailable, only

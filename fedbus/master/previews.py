@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from fedbus.cluster import admission
-from fedbus.cluster.lookups import ScanLookup
+from fedbus.cluster.admission import decider as admission
+from fedbus.cluster.admission.lookups import ScanLookup
+from fedbus.cluster.admission.rules import LocalRules, Rules, federated
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.cluster.rules import LocalRules, Rules, federated
 from fedbus.core import policy_plan, previewing
 from fedbus.core.admission.policy import Policy
 from fedbus.core.previewing import Tally

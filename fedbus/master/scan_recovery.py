@@ -13,7 +13,7 @@ import structlog
 
 from fedbus.bus.reader import Reader
 from fedbus.bus.session import Connection, Message
-from fedbus.cluster.inspection import Inspection
+from fedbus.cluster.scans.inspection import Inspection
 from fedbus.core import connectivity
 from fedbus.core.batches import batches
 from fedbus.core.comparison import Comparison, OnStream, compare

@@ -12,8 +12,8 @@ import msgspec
 
 from fedbus.bus import publisher
 from fedbus.bus.session import Connection
-from fedbus.cluster.local_results import scanned
-from fedbus.cluster.results import Scanned
+from fedbus.cluster.scans.local_results import scanned
+from fedbus.cluster.scans.results import Scanned
 from fedbus.core.batches import batches
 from fedbus.errors import NotFound
 from fedbus.master.changes import BY_MASTER, Change

@@ -32,7 +32,7 @@ class Repair:
     ) -> tuple[list[subjects.Address], int]:
         """Return which of the next rows are not as they were signed, and where to go on, 0 at the end.
 
-        For a store that is too large to be repaired before it is served: see `fedbus.cluster.inspection`.
+        For a store too large to be repaired before it is served: see `fedbus.cluster.scans.inspection`.
         """
         rows = self._connection.execute(
             f"SELECT {WHOLE}, rowid FROM objects WHERE rowid > ? AND scope=? ORDER BY rowid LIMIT ?",  # noqa: S608

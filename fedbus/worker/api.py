@@ -4,11 +4,15 @@ import msgspec
 from aiohttp import web
 
 from fedbus import __version__
-from fedbus.cluster import local_api, policy_api, registry_api, scan_reads, submission_api
-from fedbus.cluster.pipelines import LOCAL as LOCAL_RESULTS
-from fedbus.cluster.pipelines import held_in
-from fedbus.cluster.policy_reader import PolicyReaders
-from fedbus.cluster.submission import Submissions
+from fedbus.cluster.policy import api as policy_api
+from fedbus.cluster.policy import local_api
+from fedbus.cluster.policy.reader import PolicyReaders
+from fedbus.cluster.registries import api as registry_api
+from fedbus.cluster.scans import reads as scan_reads
+from fedbus.cluster.scans import submission_api
+from fedbus.cluster.scans.pipelines import LOCAL as LOCAL_RESULTS
+from fedbus.cluster.scans.pipelines import held_in
+from fedbus.cluster.scans.submission import Submissions
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
 from fedbus.errors import Forbidden

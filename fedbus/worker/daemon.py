@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from fedbus import daemon
-from fedbus.cluster.inspection import keep_file
+from fedbus.cluster.scans.inspection import keep_file
 from fedbus.pki import files
 from fedbus.runtime import Clock, Service, serve
 from fedbus.settings import WorkerSettings

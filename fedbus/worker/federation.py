@@ -11,7 +11,7 @@ import structlog
 
 from fedbus.bus import topology
 from fedbus.bus.session import Connection, Endpoint, Message, Supervisor, connect
-from fedbus.cluster.inspection import Inspection
+from fedbus.cluster.scans.inspection import Inspection
 from fedbus.core import backoff, connectivity
 from fedbus.core.requests import Questions
 from fedbus.errors import FedbusError, Refused, only

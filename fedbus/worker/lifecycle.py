@@ -8,12 +8,15 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fedbus.cluster import assessment, inspection, registry_run, registry_setup
-from fedbus.cluster.held_scans import HeldScans
-from fedbus.cluster.local_policies import LocalPolicies
-from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.admission import assessment
+from fedbus.cluster.admission.held_scans import HeldScans
+from fedbus.cluster.admission.rules import FederatedRules, LocalRules
 from fedbus.cluster.own_cluster import OwnCluster
-from fedbus.cluster.rules import FederatedRules, LocalRules
+from fedbus.cluster.policy.local_policies import LocalPolicies
+from fedbus.cluster.registries import run as registry_run
+from fedbus.cluster.registries import setup as registry_setup
+from fedbus.cluster.scans import inspection
+from fedbus.cluster.scans.local_results import LocalResults
 from fedbus.core import backoff
 from fedbus.errors import Conflict, FedbusError, Unavailable
 from fedbus.model import names, subjects

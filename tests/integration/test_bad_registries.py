@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from fedbus.cluster.registry_run import Running
+from fedbus.cluster.registries.run import Running
 from fedbus.model.scan import Report
 from fedbus.runtime import Clock
 from fedbus.scan.oci import transport

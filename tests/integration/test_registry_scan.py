@@ -151,7 +151,7 @@ async def test_a_registry_behind_tls_and_a_password_is_scanned_and_shows_neither
 async def test_a_newer_database_has_images_scanned_again_where_that_is_wanted(
     registry: DockerRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedbus.cluster.registries.DATABASE_SECONDS", 0.2)
+    monkeypatch.setattr("fedbus.cluster.registries.registries.DATABASE_SECONDS", 0.2)
     image = await registry.push("app", "1", root(OPENSSL))
     async with scanning(tmp_path / "cluster") as cluster:
         await cluster.define("again", registry.url, rescan_after_db_update=True)

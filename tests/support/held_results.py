@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from fedbus.cluster.results import Scanned
+from fedbus.cluster.scans.results import Scanned
 from fedbus.errors import TooLarge, Unavailable
 from fedbus.model.scan import Report, ScannedImage
 

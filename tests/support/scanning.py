@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from fedbus.cluster import registry_setup
-from fedbus.cluster.local_results import LocalResults
-from fedbus.cluster.registries import Registries
+from fedbus.cluster.registries import setup as registry_setup
+from fedbus.cluster.registries.registries import Registries
+from fedbus.cluster.scans.local_results import LocalResults
 from fedbus.core.registry import access
 from fedbus.model import codec
 from fedbus.model.objects import StoredObject

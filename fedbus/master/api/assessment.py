@@ -3,9 +3,9 @@
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import assess_api
-from fedbus.cluster.assess_api import ManifestsBody
-from fedbus.cluster.policy_described import DocumentsBody
+from fedbus.cluster.admission import assess_api
+from fedbus.cluster.admission.assess_api import ManifestsBody
+from fedbus.cluster.policy.described import DocumentsBody
 from fedbus.errors import InvalidInput
 from fedbus.master.api.handlers import Handlers
 from fedbus.model.assessment import FederationAssessment, PolicyPreview

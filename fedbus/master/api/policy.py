@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import policy_api
-from fedbus.cluster.local_policies import HeldLocal
-from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun, writes
+from fedbus.cluster.policy import api as policy_api
+from fedbus.cluster.policy.described import DRY_RUN, DocumentsBody, DryRun, writes
+from fedbus.cluster.policy.local_policies import HeldLocal
 from fedbus.core.policy_edits.promotion import promote
 from fedbus.core.writes import Committed
 from fedbus.errors import Fault, InvalidInput

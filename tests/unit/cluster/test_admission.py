@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from fedbus.cluster import recorder
-from fedbus.cluster.admission import Admission
-from fedbus.cluster.built_in import BuiltInRules
-from fedbus.cluster.coverage import without_scan
-from fedbus.cluster.requesters import Requesters
-from fedbus.cluster.rules import FederatedRules, Rules, RuleSource
+from fedbus.cluster.admission import recorder
+from fedbus.cluster.admission.built_in import BuiltInRules
+from fedbus.cluster.admission.decider import Admission
+from fedbus.cluster.admission.requesters import Requesters
+from fedbus.cluster.admission.rules import FederatedRules, Rules, RuleSource
+from fedbus.cluster.scans.coverage import without_scan
 from fedbus.core.workload import workload_of
 from fedbus.errors import FedbusError, Unavailable
 from fedbus.kube import review

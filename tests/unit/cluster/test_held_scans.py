@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fedbus.cluster.admission import Admission
-from fedbus.cluster.held_scans import HeldScans
-from fedbus.cluster.local_results import LocalResults
-from fedbus.cluster.rules import LocalRules
+from fedbus.cluster.admission.decider import Admission
+from fedbus.cluster.admission.held_scans import HeldScans
+from fedbus.cluster.admission.rules import LocalRules
+from fedbus.cluster.scans.local_results import LocalResults
 from fedbus.core.image_reference import image_reference
 from fedbus.kube import review
 from fedbus.model.policy.admission import AdmissionCriterion, AdmissionRule, AdmissionState

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedbus.cluster.registry_credentials import CredentialStore
+from fedbus.cluster.registries.credentials import CredentialStore
 from fedbus.errors import Conflict, Unavailable
 from fedbus.runtime import Clock
 

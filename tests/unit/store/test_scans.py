@@ -9,7 +9,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedbus.cluster.local_results import LocalResults
+from fedbus.cluster.scans.local_results import LocalResults
 from fedbus.errors import TooLarge
 from fedbus.model.scan import CI_REGISTRY, Report, ScannedImage, Vulnerability
 from fedbus.store import projection
@@ -111,7 +111,7 @@ async def test_a_registrys_scan_moves_a_tag_to_a_digest_that_was_scanned_before(
 async def test_a_report_that_is_too_large_is_refused_and_nothing_is_kept(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedbus.cluster.local_results.MAX_REPORT", 1000)
+    monkeypatch.setattr("fedbus.cluster.scans.local_results.MAX_REPORT", 1000)
     with pytest.raises(TooLarge):
         await put(
             database, scans.report(1, registry="hub", vulnerabilities=0), scans.report(2, registry="hub")

@@ -12,8 +12,8 @@ import pytest
 import zstandard
 from aiohttp import ClientSession
 
-from fedbus.cluster import submission_api
-from fedbus.cluster.submission import Submissions
+from fedbus.cluster.scans import submission_api
+from fedbus.cluster.scans.submission import Submissions
 from fedbus.model.scan import CI_REGISTRY
 from fedbus.runtime import Clock
 from fedbus.scan.importers import MAX_BYTES

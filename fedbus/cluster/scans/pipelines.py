@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fedbus.cluster.local_results import scanned
-from fedbus.cluster.results import Scanned
-from fedbus.cluster.submission import Held
+from fedbus.cluster.scans.local_results import scanned
+from fedbus.cluster.scans.results import Scanned
+from fedbus.cluster.scans.submission import Held
 from fedbus.model.scan import CI_REGISTRY
 from fedbus.store.database import Database
 from fedbus.store.scans import SCOPE_LOCAL

@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import assessment
-from fedbus.cluster.admission import Admission
+from fedbus.cluster.admission import assessment
+from fedbus.cluster.admission.decider import Admission
 from fedbus.core.assessment import Manifest
 from fedbus.errors import Fault
 from fedbus.model.assessment import Assessment, Rejected

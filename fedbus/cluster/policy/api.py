@@ -13,9 +13,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fedbus.cluster import policy_described as bodies
-from fedbus.cluster.policy_described import writes
-from fedbus.cluster.policy_scopes import asked_scope, scope_of
+from fedbus.cluster.policy import described as bodies
+from fedbus.cluster.policy.described import writes
+from fedbus.cluster.policy.scopes import asked_scope, scope_of
 from fedbus.core import etags
 from fedbus.core.policy_edits import Decision, objects, rules, vulnerabilities
 from fedbus.core.writes import Committed, Condition, Preview, Request

@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from fedbus.cluster.registry_run import Running
+from fedbus.cluster.registries.run import Running
 from fedbus.core.registry.access import address_of, credentials_of
 from fedbus.core.registry.filters import FilterError, Selection
 from fedbus.errors import FedbusError

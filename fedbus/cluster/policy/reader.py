@@ -1,6 +1,6 @@
 """Reading policy of both scopes: the federation's from wherever a daemon has it, the cluster's own."""
 
-from fedbus.cluster.built_in import BuiltInRules
+from fedbus.cluster.admission.built_in import BuiltInRules
 from fedbus.model.objects import StoredObject
 from fedbus.store.database import Database
 from fedbus.store.local import LOCAL

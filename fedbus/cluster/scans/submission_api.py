@@ -5,7 +5,7 @@ It is NeuVector's path and body, and takes every other format that is read too.
 
 from aiohttp import web
 
-from fedbus.cluster.submission import Submissions, Submitted
+from fedbus.cluster.scans.submission import Submissions, Submitted
 from fedbus.core.scan.identity import Given
 from fedbus.errors import InvalidInput
 from fedbus.scan.importers import MAX_BYTES, Format

@@ -4,10 +4,10 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from fedbus.cluster.registries import Definitions, Registries
-from fedbus.cluster.registry_credentials import CredentialStore
-from fedbus.cluster.registry_run import Connect, Running
-from fedbus.cluster.results import Results
+from fedbus.cluster.registries.credentials import CredentialStore
+from fedbus.cluster.registries.registries import Definitions, Registries
+from fedbus.cluster.registries.run import Connect, Running
+from fedbus.cluster.scans.results import Results
 from fedbus.core.registry.access import Address, Credentials
 from fedbus.errors import ConfigError
 from fedbus.model.registry_run import Run

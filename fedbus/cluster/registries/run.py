@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from fedbus.cluster.registry_listing import Bounds, Listing, Wanted, each, list_images
-from fedbus.cluster.results import Results
+from fedbus.cluster.registries.listing import Bounds, Listing, Wanted, each, list_images
+from fedbus.cluster.scans.results import Results
 from fedbus.core import backoff
 from fedbus.core.batches import batches
 from fedbus.core.registry.access import Address, Credentials, address_of, credentials_of

@@ -1,4 +1,4 @@
-"""The REST of scanning registries: begin, stop, try out. Registries themselves are policy (`policy_api`)."""
+"""The REST of scanning registries: begin, stop, try out. Registries themselves are policy."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from fedbus.cluster.policy_scopes import scope_of
-from fedbus.cluster.registries import Registries
-from fedbus.cluster.registry_trial import Step, try_out
+from fedbus.cluster.policy.scopes import scope_of
+from fedbus.cluster.registries.registries import Registries
+from fedbus.cluster.registries.trial import Step, try_out
 from fedbus.core.policy_edits.objects import with_fields
 from fedbus.core.registry import access
 from fedbus.model import wire

@@ -13,8 +13,8 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster import scan_shown
-from fedbus.cluster.scan_shown import ShownImages, ShownReport, WithCve
+from fedbus.cluster.scans import shown as scan_shown
+from fedbus.cluster.scans.shown import ShownImages, ShownReport, WithCve
 from fedbus.core.image_reference import host_of, image_reference
 from fedbus.errors import Fault, InvalidInput, NotFound
 from fedbus.model import codec

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from fedbus.cluster.admission import Admission
+from fedbus.cluster.admission.decider import Admission
 from fedbus.core.admission.policy import OFF
 from fedbus.core.policy_rules.admission_criteria import CRITERIA, CUSTOM_OPERATORS, Offer, Operators
 from fedbus.errors import Fault, InvalidInput

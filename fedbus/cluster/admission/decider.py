@@ -12,10 +12,10 @@ import msgspec
 import structlog
 
 from fedbus import metrics
-from fedbus.cluster.lookups import NoRoles, NoScans, RoleLookup, ScanLookup
-from fedbus.cluster.recorder import Recorder
-from fedbus.cluster.requesters import Requesters
-from fedbus.cluster.rules import Rules, RuleSource
+from fedbus.cluster.admission.lookups import NoRoles, NoScans, RoleLookup, ScanLookup
+from fedbus.cluster.admission.recorder import Recorder
+from fedbus.cluster.admission.requesters import Requesters
+from fedbus.cluster.admission.rules import Rules, RuleSource
 from fedbus.core.admission.policy import OFF, Policy, Reports
 from fedbus.core.image_reference import image_as_written
 from fedbus.core.policy_rules.admission_criteria import RISKY_ROLE

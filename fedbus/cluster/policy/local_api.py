@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from fedbus.cluster.local_policies import LocalPolicies
-from fedbus.cluster.policy_described import DRY_RUN, DocumentsBody, DryRun
+from fedbus.cluster.policy.described import DRY_RUN, DocumentsBody, DryRun
+from fedbus.cluster.policy.local_policies import LocalPolicies
 from fedbus.core.writes import Committed
 from fedbus.web import respond
 from fedbus.web.asking import IDEMPOTENCY_KEY, asked

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 import structlog
 
-from fedbus.cluster.registry_credentials import CredentialStore
-from fedbus.cluster.registry_run import RegistryRun, Running, failed, status
-from fedbus.cluster.results import Results
+from fedbus.cluster.registries.credentials import CredentialStore
+from fedbus.cluster.registries.run import RegistryRun, Running, failed, status
+from fedbus.cluster.scans.results import Results
 from fedbus.core.registry.plan import Reason, due
 from fedbus.errors import Conflict, FedbusError, NotFound, Unavailable
 from fedbus.model import codec

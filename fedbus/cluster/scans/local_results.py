@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import zstandard
 
-from fedbus.cluster.results import Scanned
+from fedbus.cluster.scans.results import Scanned
 from fedbus.errors import TooLarge
 from fedbus.model import codec
 from fedbus.model.scan import MAX_REPORT, Report, ScannedImage

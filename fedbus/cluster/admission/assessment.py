@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from fedbus.cluster.admission import Admission
+from fedbus.cluster.admission.decider import Admission
 from fedbus.core import assessment
 from fedbus.core.assessment import Manifest, Resource
 from fedbus.model import codec

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from fedbus.cluster.results import Results, Scanned
+from fedbus.cluster.scans.results import Results, Scanned
 from fedbus.core.scan.identity import Given
 from fedbus.core.scan.vex import Statements
 from fedbus.errors import Fault, FedbusError, InvalidInput, TooLarge, Unavailable

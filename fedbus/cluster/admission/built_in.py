@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from fedbus.cluster.rules import Rules
+from fedbus.cluster.admission.rules import Rules
 from fedbus.core.admission.built_in import built_in
 from fedbus.model import codec
 from fedbus.model.objects import StoredObject

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fedbus.cluster.lookups import ScanLookup
+from fedbus.cluster.admission.lookups import ScanLookup
 from fedbus.core.image_reference import image_reference
 from fedbus.errors import FedbusError, InvalidInput
 from fedbus.kube.inventory import Inventory

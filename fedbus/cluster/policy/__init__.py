@@ -1,0 +1,1 @@
+"""Policy over REST in both daemons, and a cluster's own."""

@@ -1,0 +1,1 @@
+"""The registries that a cluster scans: credentials, runs, trials."""

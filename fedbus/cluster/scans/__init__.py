@@ -1,0 +1,1 @@
+"""A cluster's scan results: kept, submitted, looked up, shown."""
