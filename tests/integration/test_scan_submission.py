@@ -134,3 +134,22 @@ async def test_a_large_report_is_present_on_a_worker(scene: Scene, tmp_path: Pat
     await submit(scene.master, str(large), *image("large"))
     found = await eventually(lambda: shown(scene.worker, "large"), 30)
     assert len(found["report"]["vulnerabilities"]) > 2000
+
+
+async def test_results_become_those_of_a_federated_registry_on_the_master_alone(scene: Scene) -> None:
+    spec = {
+        "name": "fed.given",
+        "registry_type": "Docker Registry",
+        "registry": "https://given.example.com/",
+        "filters": ["*"],
+    }
+    await scene.master.post("/v1/fed/apply", {"documents": [{"kind": "registry", "spec": spec}]})
+    await submit(scene.master, str(TRIVY), *image("given"), "--into", "fed.given")
+    await eventually(lambda: shown(scene.worker, "given"), 30)  # whatever the toggle of pipelines says
+
+    found = await shown(scene.worker, "given")
+    assert found is not None
+    assert (found["image"]["source"], found["image"]["registry"]) == ("registry", "fed.given")
+    for daemon, into in ((scene.master, "fed.nobody"), (scene.worker, "fed.given")):
+        path = f"/v1/scan/result/repository?into={into}"
+        assert (await daemon.call("POST", path, json.loads(TRIVY.read_bytes())))[0] == 404
