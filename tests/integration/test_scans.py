@@ -245,6 +245,7 @@ async def test_the_object_of_a_pipelines_report_goes_when_the_setting_takes_it_a
         return await scene.master.get("/test/objects") == {"scans": 0, "m-scans": 1}
 
     await eventually(collected, 30)
+    await scene.master.remove(410, registry="_repo_scan")  # other tests count what pipelines have
 
 
 def snapshots(worker: Daemon) -> int:
