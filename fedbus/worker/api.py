@@ -11,7 +11,7 @@ from fedbus.cluster.registries import api as registry_api
 from fedbus.cluster.scans import reads as scan_reads
 from fedbus.cluster.scans import submission_api
 from fedbus.cluster.scans.pipelines import LOCAL as LOCAL_RESULTS
-from fedbus.cluster.scans.pipelines import held_in, of_pipelines
+from fedbus.cluster.scans.pipelines import held_in
 from fedbus.cluster.scans.submission import Submissions
 from fedbus.core import connectivity, protocol, summary
 from fedbus.core.summary import LinkState, version_state
@@ -77,8 +77,8 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(scan_reads.routes(worker.scans, worker.clock))
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
     app.add_routes(registry_api.routes(worker.registries, handlers.writer))
-    pipelines = of_pipelines(lambda: worker.local_results, held_in(worker.scans, (LOCAL_RESULTS,)))
-    submissions = Submissions(pipelines, worker.clock)
+    held = held_in(worker.scans, (LOCAL_RESULTS,))
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
     app.add_routes(submission_api.routes(submissions))
     app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())

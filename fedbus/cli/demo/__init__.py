@@ -31,8 +31,7 @@ def demo(
     """Watch policy reach three clusters: everything runs on this machine, on free ports.
 
     A master is promoted, three workers join, policy is published, changed and deleted, a worker misses
-    changes and catches up, scan results arrive, a rule denies by them, a worker is removed. Then all stays
-    up to be tried, until Ctrl-C.
+    changes and catches up, another is removed. Then all stays up to be tried, until Ctrl-C.
     """
     shared = ctx.find_root().obj
     form = output or (shared.output if isinstance(shared, Shared) else None) or Output.TABLE

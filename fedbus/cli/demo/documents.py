@@ -23,11 +23,6 @@ def deletion() -> bytes:
     return (_FOLDER / "delete.yaml").read_bytes()
 
 
-def denial() -> bytes:
-    """Return an admission rule that denies what a scan found."""
-    return (_FOLDER / "deny.yaml").read_bytes()
-
-
 def campaign(number: int) -> bytes:
     """Return one small change of many: a group that is new each time."""
     criteria = [{"key": "campaign", "op": "=", "value": str(number)}]

@@ -7,27 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from fedbus.cli.demo import documents, review
-from fedbus.cli.demo.enforcement import CVE, ORDERS
 from fedbus.cli.demo.fleet import MASTER, Fleet, Member
 from fedbus.cli.demo.scene import PASSWORD_FILE
 from fedbus.cli.demo.story import REMOVED
 
-DENIAL, REVIEW = "deny.yaml", "review.json"
-"""Files that the guide speaks of, in the demo's directory."""
-
-
-def leave(directory: Path) -> None:
-    """Write the files that the guide speaks of."""
-    (directory / DENIAL).write_bytes(documents.denial())
-    (directory / REVIEW).write_bytes(msgspec.json.encode(review.review("by-hand", ORDERS)))
-
 
 def lines(fleet: Fleet) -> list[str]:
     """Return the guide to a fleet that is up."""
-    hub, berlin = f"fedbus --data-dir {MASTER}", fleet.workers["berlin"]
+    hub = f"fedbus --data-dir {MASTER}"
     return [
         "",
         "All of it stays up until Ctrl-C. In another terminal:",
@@ -42,11 +29,6 @@ def lines(fleet: Fleet) -> list[str]:
                 ("  change policy", f"{hub} policy get webhooks -o yaml > my.yaml"),
                 ("  and see it arrive", f"{hub} policy apply -f my.yaml"),
                 ("  members", f"{hub} cluster list"),
-                ("  scan results", "fedbus --data-dir berlin scan list"),
-                ("  who has a hole", f"fedbus --data-dir berlin scan cve {CVE}"),
-                ("  deny by scans", f"{hub} policy apply -f {DENIAL}"),
-                ("  ask a webhook", f"curl --cacert {_file(berlin, berlin.process.reached_by.ca)} \\"),
-                ("", f"  --data @{REVIEW} {review.note(berlin.directory).webhook}"),
                 (f"  {REMOVED} returns", f"{hub} token create --out token"),
                 ("", f"fedbus --data-dir {REMOVED} join {REMOVED} --token-file token"),
                 ("  by hand", f"curl --cacert {_file(fleet.master, fleet.master.process.reached_by.ca)} \\"),

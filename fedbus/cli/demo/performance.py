@@ -71,7 +71,6 @@ async def _tell(fleet: Fleet, screen: Screen, report: Report, stop: asyncio.Even
 
 
 async def _stay(fleet: Fleet, screen: Screen, stop: asyncio.Event) -> None:
-    guide.leave(fleet.directory)
     for line in guide.lines(fleet):
         screen.say(line)
     screen.waits("Ctrl-C ends everything")

@@ -71,8 +71,6 @@ class Scene:
         self.tokens: dict[str, str] = {}
         self.ids: dict[str, str] = {}
         self.version = 0
-        self.denial = ""
-        """The id of the rule that denies, once it was published."""
 
     def workers(self, *without: str) -> list[Worker]:
         """Return the workers but some."""

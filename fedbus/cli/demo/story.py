@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from fedbus.cli.demo import documents, enforcement
+from fedbus.cli.demo import documents
 from fedbus.cli.demo.fleet import MASTER, WORKERS, Worker, together
 from fedbus.cli.demo.runner import Step, Told
 from fedbus.cli.demo.scene import (
@@ -175,9 +175,6 @@ STORY: Sequence[Step[Scene]] = (
     Step("stop", f"Stop {STOPPED}", stop),
     Step("miss", f"Publish {MISSED} changes that {STOPPED} misses", miss),
     Step("catch_up", f"Start {STOPPED} again", catch_up),
-    Step("scan", "Bring scan results of a registry and a pipeline", enforcement.scan),
-    Step("deny", f"Deny {enforcement.CVE} in every cluster", enforcement.deny),
-    Step("allow", "Delete that rule again", enforcement.allow),
     Step("remove", f"Remove {REMOVED}", remove),
     Step("agree", "Compare everybody with the master", agree),
 )

@@ -1,11 +1,10 @@
-"""Where submitted results go: those of CI pipelines, and on a master those of federated registries."""
+"""What a cluster holds of the results of CI pipelines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fedbus.cluster.scans.local_results import scanned
-from fedbus.cluster.scans.results import Results, Scanned
-from fedbus.cluster.scans.submission import Destination, Destinations, Held
-from fedbus.errors import NotFound
+from fedbus.cluster.scans.results import Scanned
+from fedbus.cluster.scans.submission import Held
 from fedbus.model.scan import CI_REGISTRY
 from fedbus.store.database import Database
 from fedbus.store.scans import SCOPE_LOCAL
@@ -16,21 +15,6 @@ Place = tuple[str, str]
 
 LOCAL: Place = (SCOPE_LOCAL, CI_REGISTRY)
 """Where those are that stay in the cluster."""
-
-
-def of_pipelines(results: Callable[[], Results], held: Held) -> Destinations:
-    """Make what knows where results of pipelines go; there is nowhere else here."""
-
-    async def find(into: str) -> Destination:
-        if into:
-            raise NotFound(
-                f"no results are taken here for a registry {into!r}",
-                code="REGISTRY_UNKNOWN",
-                remedy="submit those of a federated registry on the master, others without a registry",
-            )
-        return Destination(results=results(), held=held)
-
-    return find
 
 
 def held_in(database: Database, places: Sequence[Place]) -> Held:

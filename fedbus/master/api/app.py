@@ -10,9 +10,8 @@ from fedbus.cluster.registries import api as registry_api
 from fedbus.cluster.scans import reads as scan_reads
 from fedbus.cluster.scans import submission_api
 from fedbus.cluster.scans.pipelines import LOCAL as LOCAL_RESULTS
-from fedbus.cluster.scans.pipelines import held_in, of_pipelines
-from fedbus.cluster.scans.submission import Destination, Destinations, Submissions
-from fedbus.core.registry.access import address_of
+from fedbus.cluster.scans.pipelines import held_in
+from fedbus.cluster.scans.submission import Submissions
 from fedbus.errors import Conflict
 from fedbus.master import metrics
 from fedbus.master.api.assessment import AssessmentHandlers
@@ -26,8 +25,6 @@ from fedbus.master.lifecycle import Master
 from fedbus.master.readings import MasterPolicy
 from fedbus.master.scan_results import CI_PLACES
 from fedbus.model.policy import LOCAL, Scope
-from fedbus.model.scan import is_federated
-from fedbus.model.subjects import SCOPE_SCANS
 from fedbus.web import health, openapi, policy_reads
 from fedbus.web import metrics as scraped
 from fedbus.web.app import new_app
@@ -59,7 +56,8 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(scan_reads.routes(master.scans, master.clock))
     app.add_routes(policy_api.routes(own.writer, registry_api.KeptApart(master.registries)))
     app.add_routes(registry_api.routes(master.registries, own.writer))
-    app.add_routes(submission_api.routes(Submissions(_destinations(master), master.clock)))
+    held = held_in(master.scans, (*CI_PLACES, LOCAL_RESULTS))
+    app.add_routes(submission_api.routes(Submissions(master.pipeline_results, held, master.clock)))
     app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)
@@ -86,22 +84,3 @@ class _Own(Handlers):
         except Conflict:
             return
         await topology.probe(fed.session.current())
-
-
-def _destinations(master: Master) -> Destinations:
-    """Return what knows where submitted results go: those of a federated registry to every cluster."""
-    pipelines = of_pipelines(master.pipeline_results, held_in(master.scans, (*CI_PLACES, LOCAL_RESULTS)))
-
-    async def find(into: str) -> Destination:
-        if not is_federated(into):
-            return await pipelines(into)
-        registry = await master.registries.definition(into)
-        return Destination(
-            results=master.federation().scans.results,
-            held=held_in(master.scans, ((SCOPE_SCANS, into),)),
-            registry=into,
-            registry_url=address_of(registry).url,
-            source="registry",
-        )
-
-    return find

@@ -7,11 +7,12 @@ from fedbus.scan.importers import read
 from tests.support.scan_files import RECEIVED
 
 
-def test_the_registrys_results_are_scans_of_different_images_in_one_place() -> None:
-    reports = [one for file in scans.registry() for one in read(file, received=RECEIVED * 2).reports]
-    assert {one.registry_url for one in reports} == {"https://registry.shop.example/"}
-    assert len({one.digest for one in reports}) == len(reports) == 4
-    assert Counter(one.severity for report in reports for one in report.vulnerabilities)["Critical"] == 6
+def test_the_registrys_results_fit_together() -> None:
+    held = scans.registry()
+    assert {one.registry for one in held.reports} == {scans.REGISTRY}
+    assert {one.registry for one in held.images} == {scans.REGISTRY}
+    assert {one.digest for one in held.reports} == {one.digest for one in held.images}
+    assert Counter(one.severity for report in held.reports for one in report.vulnerabilities)["Critical"] == 6
 
 
 def test_the_pipelines_file_is_a_scan_of_an_image() -> None:

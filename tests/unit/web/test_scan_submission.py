@@ -13,7 +13,6 @@ import zstandard
 from aiohttp import ClientSession
 
 from fedbus.cluster.scans import submission_api
-from fedbus.cluster.scans.pipelines import of_pipelines
 from fedbus.cluster.scans.submission import Submissions
 from fedbus.model.scan import CI_REGISTRY
 from fedbus.runtime import Clock
@@ -48,9 +47,7 @@ class Pipeline:
 @pytest.fixture
 async def pipeline(serve: Serve) -> Pipeline:
     results = HeldResults()
-    submissions = Submissions(
-        of_pipelines(lambda: results, lambda digest: results.held(CI_REGISTRY, digest)), Clock()
-    )
+    submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), Clock())
     app = new_app()
     app.add_routes(submission_api.routes(submissions))
     return Pipeline(await serve(app), results)
@@ -181,9 +178,7 @@ async def test_nothing_is_acknowledged_that_is_not_kept(pipeline: Pipeline) -> N
 
 async def test_nobody_submits_without_being_known(serve: Serve, tmp_path: Path) -> None:
     clock, results = Clock(), HeldResults()
-    submissions = Submissions(
-        of_pipelines(lambda: results, lambda digest: results.held(CI_REGISTRY, digest)), clock
-    )
+    submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), clock)
     auth = Authenticator(tmp_path, clock=clock.monotonic)
     app = new_app(auth)
     app.add_routes(submission_api.routes(submissions))

@@ -2,16 +2,30 @@
 
 from importlib import resources
 
+import msgspec
+
+from fedbus.model.scan import Report, ScannedImage
+
 REGISTRY = "fed.shop"
 """The name of the federated registry whose results `registry` returns."""
 
 
-def registry() -> list[bytes]:
-    """Return the results of a federated registry with four images, a file each, in NeuVector's form."""
-    folder = resources.files(__package__) / "registry"
-    return [file.read_bytes() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
+class RegistryResults(msgspec.Struct, frozen=True):
+    """What a run over a registry gave: reports, and the tags that name their digests."""
+
+    reports: list[Report]
+    images: list[ScannedImage]
+
+
+def registry() -> RegistryResults:
+    """Return the results of a federated registry with four images."""
+    return msgspec.json.decode(_content("registry.json"), type=RegistryResults)
 
 
 def pipeline() -> bytes:
     """Return what a CI pipeline submits: the output of Trivy for one image."""
-    return (resources.files(__package__) / "pipeline.json").read_bytes()
+    return _content("pipeline.json")
+
+
+def _content(name: str) -> bytes:
+    return (resources.files(__package__) / name).read_bytes()
