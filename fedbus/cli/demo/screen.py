@@ -15,7 +15,7 @@ from fedbus.cli.demo.runner import SKIPPED, Result
 from fedbus.cli.summary import COLUMNS, Board
 from fedbus.model.federation import SummaryRow
 
-_SHOWN = ("NAME", "LINK", "SYNC", "APPLIED/HEAD", "STATUS", "HEARTBEAT", "LABELS")
+_SHOWN = ("NAME", "LINK", "SYNC", "APPLIED/HEAD", "SCANS", "STATUS", "HEARTBEAT", "LABELS")
 """The columns of `fedbus summary` that fit into 80 characters."""
 _STYLES = {
     "online": "green",

@@ -19,7 +19,7 @@ PIPELINE_CVE = "CVE-2019-11358"
 
 
 def registry() -> dict[str, bytes]:
-    """Return the results of a federated registry with four images, by file, as NeuVector's scanner has them."""
+    """Return the results of a federated registry, one file an image, as NeuVector's scanner writes them."""
     files = sorted((_folder() / "registry").iterdir(), key=lambda file: file.name)
     return {file.name: file.read_bytes() for file in files if file.name.endswith(".json")}
 
