@@ -1,8 +1,9 @@
 """`fedbus demo`: a bus, a master and three workers on this machine, and a story told with them.
 
 `story` is the list of steps and what each asserts, `runner` runs it, `fleet` and `process` hold the
-daemons, `documents` the policy, `scanning` and `admission` the steps about those, `screen` and `guide` are what a person sees, `performance` is all
-of it together. `--check` runs the very same list.
+daemons, `documents` the policy, `scans` the scan results, `scanning` and `admission` the steps about
+those, `screen` and `guide` are what a person sees, `performance` is all of it together. `--check` runs
+the very same list.
 """
 
 import asyncio

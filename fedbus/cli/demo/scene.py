@@ -127,7 +127,7 @@ async def soon(what: str, check: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what nobody tells, by looking again and again. Raises CliError; see `Member.until`."""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not await check():
+            while not await check():  # noqa: ASYNC110 - nobody tells: there is no event
                 await asyncio.sleep(_LOOK_EVERY)
     except TimeoutError as error:
         raise CliError(f"{what}: not within {WAIT_SECONDS:.0f} s") from error
