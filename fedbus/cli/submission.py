@@ -63,6 +63,12 @@ async def submit(
     tag: Annotated[str, typer.Option(help="Its tag.", rich_help_panel=_IMAGE)] = "",
     digest: Annotated[str, typer.Option(help="Its digest.", rich_help_panel=_IMAGE)] = "",
     registry: Annotated[str, typer.Option(help="Its registry's host.", rich_help_panel=_IMAGE)] = "",
+    into: Annotated[
+        str,
+        typer.Option(
+            metavar="REGISTRY", help="Make them results of this registry of the daemon, such as fed.NAME."
+        ),
+    ] = "",
     vex: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="OpenVEX about the results; may be given again."),
@@ -79,6 +85,7 @@ async def submit(
         "tag": tag,
         "digest": digest,
         "registry": registry,
+        "into": into,
     }
     query = {name: value for name, value in said.items() if value}
     statements = [_read(str(path)) for path in vex or ()]

@@ -24,11 +24,12 @@ class Run(msgspec.Struct, kw_only=True):
     """One run over a registry; times are Unix seconds, 0 for not yet.
 
     `images` are tags that filters take, `digests` what should have a report, `scanned` those that have one,
-    `scheduled` those still to be scanned; `limits` says what was left out and why.
+    `scheduled` those still to be scanned; `limits` says what was left out and why. `submitted` was no run:
+    what is held was found elsewhere, and is counted where it is.
     """
 
     registry: str
-    reason: Literal["manual", "periodical", "database", "forced"] = "manual"
+    reason: Literal["manual", "periodical", "database", "forced", "submitted"] = "manual"
     state: State = "listing"
     started_at: float = 0.0
     ended_at: float = 0.0

@@ -8,6 +8,7 @@ from fedbus.cluster.policy import api as policy_api
 from fedbus.cluster.policy import local_api
 from fedbus.cluster.policy.reader import PolicyReaders
 from fedbus.cluster.registries import api as registry_api
+from fedbus.cluster.registries import submission as registry_submission
 from fedbus.cluster.scans import reads as scan_reads
 from fedbus.cluster.scans import submission_api
 from fedbus.cluster.scans.pipelines import LOCAL as LOCAL_RESULTS
@@ -78,7 +79,8 @@ def make_app(worker: Worker, auth: Authenticator) -> web.Application:
     app.add_routes(policy_api.routes(handlers.writer, registry_api.KeptApart(worker.registries)))
     app.add_routes(registry_api.routes(worker.registries, handlers.writer))
     held = held_in(worker.scans, (LOCAL_RESULTS,))
-    submissions = Submissions(lambda: worker.local_results, held, worker.clock)
+    into = registry_submission.into(worker.registries, worker.scans)
+    submissions = Submissions(lambda: worker.local_results, held, worker.clock, into)
     app.add_routes(submission_api.routes(submissions))
     app.add_routes(local_api.routes(worker.local))
     app.add_routes(worker.cluster.routes())

@@ -26,6 +26,14 @@ from tests.support.daemons import eventually
 
 NAMES = [step.name for step in STORY]
 CHECK = ("--check", "--output", "json")
+GUIDED = {
+    "scans": "berlin scan list",
+    "deny": "apply -f deny.yaml",
+    "allow": "apply -f allow.yaml",
+    "ask": "--data @review.json",
+    "events": "admission events",
+}
+"""What is tried of the guide, and by what its commands are known."""
 
 
 def processes(directory: Path) -> list[psutil.Process]:
@@ -95,6 +103,12 @@ async def test_the_story_comes_true_in_under_45_seconds_and_is_one_json_object(t
     assert status == 0, steps
     assert ok
     assert all(step["ok"] and step["ms"] > 0 for step in steps)
+    by_name = {step["name"]: step for step in steps}
+    assert {"registry", "pipeline", "look_up", "deny", "allow"} < by_name.keys()
+    assert by_name["deny"]["ms"] < 1000
+    assert by_name["allow"]["ms"] < 1000
+    for part in ("federated deny rule 100010", "CVE-2019-16541", "shop/orders:2.0", "registry fed.shop"):
+        assert part in by_name["deny"]["detail"]
     assert_nothing_is_left(tmp_path)
 
 
@@ -168,6 +182,7 @@ async def test_without_a_terminal_it_prints_plain_lines_and_stays_up_until_it_is
         names = [one["spec"]["name"] for one in json.loads(shown)["documents"]]
         assert "fed.payment" in names
         assert "fed.trial" not in names
+        await the_guide_can_be_followed(directory, out)
         secrets = [f for f in directory.glob("*/*") if f.name in ("api-key", "admin-password")]
         assert len(secrets) == 8
         assert {file.stat().st_mode & 0o777 for file in secrets} == {0o600}
@@ -194,9 +209,9 @@ async def test_on_a_terminal_the_summary_is_live(tmp_path: Path) -> None:
         os.close(theirs)
 
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
-    assert "APPLIED/HEAD" in text
+    assert re.search(r"APPLIED/HEAD +SCANS", text)
     assert re.search(r"tokyo +offline", text)
-    assert re.search(r"virginia +\w+ +\w+ +[0-9/]+ +kicked", text)
+    assert re.search(r"virginia +\w+ +\w+ +[0-9/]+ +\? +kicked", text)
     assert_nothing_is_left(tmp_path)
 
 
@@ -224,6 +239,36 @@ async def test_other_forms_than_a_table_need_a_check(tmp_path: Path) -> None:
         status, out = await ended(process)
 
     assert (status, out) == (2, "")
+
+
+async def the_guide_can_be_followed(directory: Path, guide: str) -> None:
+    """Do with scans and the webhook what the guide says, word for word."""
+    commands = re.findall(r"^  .{17}  ((?:fedbus|curl) .*(?:\n {23}\S.*)*)", guide, re.MULTILINE)
+    said = {name: next(one for one in commands if part in one) for name, part in GUIDED.items()}
+    assert all(len(line) <= 80 for line in guide[guide.index("live summary") :].splitlines())
+
+    async def follow(name: str) -> str:
+        words = re.sub("^fedbus", f"{sys.executable} -m fedbus", said[name])
+        process = await asyncio.create_subprocess_shell(words, cwd=directory, stdout=subprocess.PIPE)
+        shown, _ = await process.communicate()
+        assert process.returncode == 0, said[name]
+        return shown.decode()
+
+    async def allowed() -> bool:
+        response: dict[str, Any] = json.loads(await follow("ask"))["response"]
+        assert response["allowed"] or "CVE-2019-16541" in response["status"]["message"]
+        return bool(response["allowed"])
+
+    async def denied() -> bool:
+        return not await allowed()
+
+    assert "shop/orders:2.0" in await follow("scans")
+    assert await allowed()
+    await follow("deny")
+    await eventually(denied)
+    assert "fed 100010" in await follow("events")
+    await follow("allow")
+    await eventually(allowed)
 
 
 async def fedbus(*arguments: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
+from fedbus.cli.exit_codes import ExitCode
 from fedbus.cli.main import app
 from tests.support.daemons import Daemon, eventually, joined, promoted
 from tests.support.scan_files import DATA, content, many_matches
@@ -136,20 +138,52 @@ async def test_a_large_report_is_present_on_a_worker(scene: Scene, tmp_path: Pat
     assert len(found["report"]["vulnerabilities"]) > 2000
 
 
-async def test_results_become_those_of_a_federated_registry_on_the_master_alone(scene: Scene) -> None:
-    spec = {
-        "name": "fed.given",
-        "registry_type": "Docker Registry",
-        "registry": "https://given.example.com/",
-        "filters": ["*"],
-    }
-    await scene.master.post("/v1/fed/apply", {"documents": [{"kind": "registry", "spec": spec}]})
-    await submit(scene.master, str(TRIVY), *image("given"), "--into", "fed.given")
-    await eventually(lambda: shown(scene.worker, "given"), 30)  # whatever the toggle of pipelines says
+async def test_results_submitted_into_a_federated_registry_reach_the_clusters_and_go_with_it(
+    scene: Scene,
+) -> None:
+    await define(scene.master, "fed.hub")
+    (one,) = await submit(scene.master, str(TRIVY), "--into", "fed.hub", *image("federated"))
+    assert one["accepted"][0]["result"] == "stored"
+    found = await eventually(lambda: shown(scene.worker, "federated"), 30)
+    assert (found["image"]["registry"], found["image"]["source"]) == ("fed.hub", "registry")
+    summary = (await scene.master.get("/v1/scan/registry/fed.hub"))["summary"]
+    assert (summary["scanned"], summary["images"], summary["reason"]) == (1, 1, "submitted")
 
-    found = await shown(scene.worker, "given")
+    status, answer = await scene.master.call("DELETE", "/v1/scan/registry/fed.hub")
+    assert status == 200, answer
+    for daemon in (scene.master, scene.worker):
+        await eventually(partial(gone, daemon, "federated"), 30)
+
+
+async def test_results_submitted_into_a_clusters_own_registry_stay_there_and_go_with_it(scene: Scene) -> None:
+    await define(scene.worker, "own")
+    await submit(scene.worker, str(TRIVY), "--into", "own", *image("mine"))
+    found = await shown(scene.worker, "mine")
     assert found is not None
-    assert (found["image"]["source"], found["image"]["registry"]) == ("registry", "fed.given")
-    for daemon, into in ((scene.master, "fed.nobody"), (scene.worker, "fed.given")):
-        path = f"/v1/scan/result/repository?into={into}"
-        assert (await daemon.call("POST", path, json.loads(TRIVY.read_bytes())))[0] == 404
+    assert found["image"]["registry"] == "own"
+    assert await shown(scene.master, "mine") is None
+
+    status, answer = await scene.worker.call("DELETE", "/v1/scan/registry/own")
+    assert status == 200, answer
+    await eventually(lambda: gone(scene.worker, "mine"), 30)
+
+
+async def test_results_go_into_no_registry_that_is_not_the_daemons(scene: Scene) -> None:
+    await define(scene.master, "fed.elsewhere")
+    for daemon, name in ((scene.master, "fed.none"), (scene.worker, "fed.elsewhere"), (scene.worker, "none")):
+        where = ["--data-dir", str(daemon.directory), "-o", "json", "scan", "submit", str(TRIVY)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*where, "--into", name, *image("nowhere")])
+        assert done.exit_code == ExitCode.NOT_FOUND, done.output
+        assert repr(name) in json.loads(done.stdout)["files"][0]["rejected"][0]["message"]
+        assert await shown(daemon, "nowhere") is None
+
+
+async def define(daemon: Daemon, name: str) -> None:
+    """Make a registry that nobody can reach, and that is scanned on demand only."""
+    config: dict[str, object] = {"name": name, "registry_type": "Docker Registry", "filters": ["*"]}
+    config |= {"registry": "https://hub.example.com/", "schedule": {"schedule": "manual"}}
+    await daemon.post("/v1/scan/registry", {"config": config})
+
+
+async def gone(daemon: Daemon, name: str) -> bool:
+    return await shown(daemon, name) is None

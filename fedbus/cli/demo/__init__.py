@@ -1,8 +1,9 @@
 """`fedbus demo`: a bus, a master and three workers on this machine, and a story told with them.
 
 `story` is the list of steps and what each asserts, `runner` runs it, `fleet` and `process` hold the
-daemons, `documents` the policy, `screen` and `guide` are what a person sees, `performance` is all
-of it together. `--check` runs the very same list.
+daemons, `documents` the policy, `scans` the scan results, `scanning` and `admission` the steps about
+those, `screen` and `guide` are what a person sees, `performance` is all of it together. `--check` runs
+the very same list.
 """
 
 import asyncio
@@ -28,10 +29,11 @@ def demo(
     ] = 0,
     output: OutputOption = None,
 ) -> None:
-    """Watch policy reach three clusters: everything runs on this machine, on free ports.
+    """Watch policy and scans reach three clusters: everything runs on this machine, on free ports.
 
-    A master is promoted, three workers join, policy is published, changed and deleted, a worker misses
-    changes and catches up, another is removed. Then all stays up to be tried, until Ctrl-C.
+    A master is promoted, three workers join, policy is published, changed and deleted, scan results are
+    shared, a rule has every webhook deny an image, a worker misses changes and catches up, another is
+    removed. Then all stays up to be tried, until Ctrl-C.
     """
     shared = ctx.find_root().obj
     form = output or (shared.output if isinstance(shared, Shared) else None) or Output.TABLE

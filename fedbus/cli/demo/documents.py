@@ -23,6 +23,37 @@ def deletion() -> bytes:
     return (_FOLDER / "delete.yaml").read_bytes()
 
 
+def deny() -> bytes:
+    """Return an admission rule that denies what has a critical vulnerability, or was not scanned."""
+    return (_FOLDER / "deny.yaml").read_bytes()
+
+
+def allow() -> bytes:
+    """Return the deletion of that rule."""
+    return (_FOLDER / "allow.yaml").read_bytes()
+
+
+def review(image: str) -> bytes:
+    """Return what a Kubernetes API server asks when somebody wants to run an image."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "demo", "namespace": "shop"},
+        "spec": {"containers": [{"name": "main", "image": image}]},
+    }
+    request = {
+        "uid": "00000000-0000-4000-8000-000000000001",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"},
+        "operation": "CREATE",
+        "namespace": "shop",
+        "userInfo": {"username": "jane"},
+        "object": pod,
+    }
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    return msgspec.json.format(msgspec.json.encode(review), indent=1) + b"\n"
+
+
 def campaign(number: int) -> bytes:
     """Return one small change of many: a group that is new each time."""
     criteria = [{"key": "campaign", "op": "=", "value": str(number)}]

@@ -7,13 +7,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedbus.cli.demo import documents, scans
 from fedbus.cli.demo.fleet import MASTER, Fleet, Member
 from fedbus.cli.demo.scene import PASSWORD_FILE
 from fedbus.cli.demo.story import REMOVED
+from fedbus.cli.errors import CliError
+
+ASKED = "berlin"
+"""The worker that the guide asks."""
+FILES = {
+    "deny.yaml": documents.deny,
+    "allow.yaml": documents.allow,
+    "review.json": lambda: documents.review(scans.ORDERS_IMAGE),
+    "scan.json": scans.pipeline,
+}
+"""What the guide's commands read."""
 
 
-def lines(fleet: Fleet) -> list[str]:
-    """Return the guide to a fleet that is up."""
+def lay_out(fleet: Fleet) -> None:
+    """Write the files that the guide names. Raises CliError."""
+    for name, content in FILES.items():
+        try:
+            (fleet.directory / name).write_bytes(content())
+        except OSError as error:
+            raise CliError(f"Cannot write {name}: {error}") from error
+
+
+def lines(fleet: Fleet, webhook: str) -> list[str]:
+    """Return the guide to a fleet that is up; `webhook` is where it is asked."""
+    asked, berlin = fleet.workers[ASKED], f"fedbus --data-dir {ASKED}"
     hub = f"fedbus --data-dir {MASTER}"
     return [
         "",
@@ -25,9 +47,17 @@ def lines(fleet: Fleet) -> list[str]:
         *_aligned(
             [
                 ("  live summary", f"{hub} summary --watch"),
-                ("  what berlin holds", "fedbus --data-dir berlin policy get network-rules"),
+                (f"  what {ASKED} holds", f"{berlin} policy get network-rules"),
                 ("  change policy", f"{hub} policy get webhooks -o yaml > my.yaml"),
                 ("  and see it arrive", f"{hub} policy apply -f my.yaml"),
+                ("  scans", f"{berlin} scan list"),
+                ("", f"{berlin} scan cve {scans.CRITICAL}"),
+                ("", f"{hub} scan submit scan.json --tag 1.0"),
+                ("  deny an image", f"{hub} policy apply -f deny.yaml"),
+                ("  ask the webhook", f"curl --cacert {_file(asked, asked.process.reached_by.ca)} \\"),
+                ("", f"  --data @review.json {webhook}"),
+                ("  who asked", f"{berlin} admission events"),
+                ("  allow it again", f"{hub} policy apply -f allow.yaml"),
                 ("  members", f"{hub} cluster list"),
                 (f"  {REMOVED} returns", f"{hub} token create --out token"),
                 ("", f"fedbus --data-dir {REMOVED} join {REMOVED} --token-file token"),

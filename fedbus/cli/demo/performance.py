@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from fedbus.cli import output
-from fedbus.cli.demo import guide, runner
+from fedbus.cli.demo import admission, guide, runner
 from fedbus.cli.demo.fleet import Fleet, running
 from fedbus.cli.demo.runner import Report
 from fedbus.cli.demo.scene import Scene
@@ -71,7 +71,9 @@ async def _tell(fleet: Fleet, screen: Screen, report: Report, stop: asyncio.Even
 
 
 async def _stay(fleet: Fleet, screen: Screen, stop: asyncio.Event) -> None:
-    for line in guide.lines(fleet):
+    guide.lay_out(fleet)
+    webhook = await admission.webhook(fleet.workers[guide.ASKED])
+    for line in guide.lines(fleet, webhook.url + admission.PATH):
         screen.say(line)
     screen.waits("Ctrl-C ends everything")
     with screen.live():

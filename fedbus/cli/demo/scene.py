@@ -1,11 +1,12 @@
 """What the steps of the story do alike: publish and measure, read what a cluster holds, and insist."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from fedbus.cli.demo.fleet import WORKERS, Fleet, Member, Worker, together
+from fedbus.cli.demo.fleet import WAIT_SECONDS, WORKERS, Fleet, Member, Worker, together
 from fedbus.cli.errors import CliError
 from fedbus.cli.policy_objects import Document, read
 from fedbus.cli.session import write_new
@@ -13,6 +14,8 @@ from fedbus.model.policy import KINDS
 
 PASSWORD_FILE = "admin-password"  # noqa: S105 - a file's name
 """Where the demo puts what promote and join show once, in the daemon's directory."""
+
+_LOOK_EVERY = 0.005
 
 
 class _Change(msgspec.Struct):
@@ -118,6 +121,21 @@ async def expect_tokens(master: Member, state: str) -> None:
     listed = msgspec.convert(await master.api.get("/v1/fed/join_tokens"), _Tokens).tokens
     states = [token.state for token in listed]
     expect(states == [state] * len(WORKERS), f"tokens should be {state}, but are {', '.join(states)}")
+
+
+async def soon(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what nobody tells, by looking again and again. Raises CliError; see `Member.until`."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await check():  # noqa: ASYNC110 - nobody tells: there is no event
+                await asyncio.sleep(_LOOK_EVERY)
+    except TimeoutError as error:
+        raise CliError(f"{what}: not within {WAIT_SECONDS:.0f} s") from error
+
+
+def each(took: dict[str, float]) -> str:
+    """Say how long each took, in milliseconds."""
+    return ", ".join(f"{name} {ms:.0f} ms" for name, ms in took.items())
 
 
 def expect(true: bool, otherwise: str) -> None:

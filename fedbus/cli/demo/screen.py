@@ -15,7 +15,7 @@ from fedbus.cli.demo.runner import SKIPPED, Result
 from fedbus.cli.summary import COLUMNS, Board
 from fedbus.model.federation import SummaryRow
 
-_SHOWN = ("NAME", "LINK", "SYNC", "APPLIED/HEAD", "STATUS", "HEARTBEAT", "LABELS")
+_SHOWN = ("NAME", "LINK", "SYNC", "APPLIED/HEAD", "SCANS", "STATUS", "HEARTBEAT")
 """The columns of `fedbus summary` that fit into 80 characters."""
 _STYLES = {
     "online": "green",
@@ -88,7 +88,8 @@ class Screen:
         for name, _ in columns:
             table.add_column(name, overflow="fold")
         for row in self._board.rows():
-            words = [output.text(value(row)) for _, value in columns]
+            # Of the scans the number is enough here: the bytes beside it would not fit.
+            words = [output.text(value(row)).partition(" (")[0] for _, value in columns]
             table.add_row(*(Text(word, style=_STYLES.get(word, "")) for word in words), style=_style(row))
         return table
 

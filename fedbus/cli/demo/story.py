@@ -8,11 +8,12 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from fedbus.cli.demo import documents
+from fedbus.cli.demo import admission, documents, scanning
 from fedbus.cli.demo.fleet import MASTER, WORKERS, Worker, together
 from fedbus.cli.demo.runner import Step, Told
 from fedbus.cli.demo.scene import (
     Scene,
+    each,
     expect,
     expect_same,
     expect_tokens,
@@ -20,6 +21,7 @@ from fedbus.cli.demo.scene import (
     keep_password,
     membership,
     publish_and_wait,
+    soon,
 )
 from fedbus.model.policy import KINDS
 
@@ -60,7 +62,7 @@ async def join(scene: Scene) -> Told:
     """Have the workers join with their tokens; each is online and synced soon after."""
     took = await together(_join(scene, worker) for worker in scene.workers())
     await expect_tokens(scene.master, "used")
-    return Told("online after " + _each(dict(zip(WORKERS, took, strict=True))), max(took))
+    return Told("online after " + each(dict(zip(WORKERS, took, strict=True))), max(took))
 
 
 async def publish(scene: Scene) -> Told:
@@ -133,7 +135,7 @@ async def catch_up(scene: Scene) -> Told:
 
 
 async def remove(scene: Scene) -> Told:
-    """Remove a worker: it drops all federated policy."""
+    """Remove a worker: it drops all federated policy and scan results."""
     worker = scene.fleet.workers[REMOVED]
     began = time.perf_counter()
     await scene.master.api.call("DELETE", f"/v1/fed/cluster/{scene.ids[REMOVED]}")
@@ -143,10 +145,15 @@ async def remove(scene: Scene) -> Told:
 
     await worker.until(f"{REMOVED} to know that it is removed", removed)
     took = (time.perf_counter() - began) * 1000
+
+    async def dropped() -> bool:
+        return not await scanning.held(worker)
+
+    await soon(f"{REMOVED} to drop the scan results", dropped)
     left = [kind for kind, found in (await federated_policy(worker)).items() if found]
     expect(not left, f"{REMOVED} still has {', '.join(left)}")
     await scene.master.shows(REMOVED, "removed", lambda row: row.membership == "removed")
-    return Told(f"{REMOVED} holds no federated object any more", took)
+    return Told(f"{REMOVED} holds no federated object and no scan any more", took)
 
 
 async def agree(scene: Scene) -> Told:
@@ -172,6 +179,11 @@ STORY: Sequence[Step[Scene]] = (
     Step("publish", "Publish policy of every kind", publish),
     Step("update", "Change a network rule and the admission mode", update),
     Step("delete", "Delete a group that is in use", delete),
+    Step("registry", "Share the scan of a federated registry", scanning.registry),
+    Step("pipeline", "Share a CI pipeline's scan", scanning.pipeline),
+    Step("look_up", "Look up a digest and a CVE on each worker", scanning.look_up),
+    Step("deny", "Publish a rule that denies an image", admission.deny),
+    Step("allow", "Delete the rule", admission.allow),
     Step("stop", f"Stop {STOPPED}", stop),
     Step("miss", f"Publish {MISSED} changes that {STOPPED} misses", miss),
     Step("catch_up", f"Start {STOPPED} again", catch_up),
@@ -195,7 +207,3 @@ async def _join(scene: Scene, worker: Worker) -> float:
     expect(member.get("fed_role") == "joint", f"{worker.name} does not call itself a member")
     expect(WORKERS[worker.name] in str(member.get("joint_clusters")), f"{worker.name} lacks its label")
     return took
-
-
-def _each(took: dict[str, float]) -> str:
-    return ", ".join(f"{name} {ms:.0f} ms" for name, ms in took.items())

@@ -68,7 +68,7 @@ def beside(registries: Registries, scans: Database) -> Mapping[str, Beside]:
 
     async def of(name: str) -> RegistryStatus:
         status = await registries.status(name)
-        if status.state:
+        if status.state and status.reason != "submitted":
             return status
         held = await scans.read(lambda tx: tx.scans.counts(name))
         return replace(status, scanned=held[0].reports, images=held[0].images) if held else status

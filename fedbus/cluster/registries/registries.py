@@ -1,7 +1,7 @@
 """The registries that a cluster scans: when each is, what goes on, and what goes with one that is gone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -15,7 +15,7 @@ from fedbus.model import codec
 from fedbus.model.objects import StoredObject
 from fedbus.model.policy.registry import Registry
 from fedbus.model.registry_run import RegistryStatus, Run
-from fedbus.model.scan import is_federated
+from fedbus.model.scan import Report, ScannedImage, is_federated
 from fedbus.runtime import first
 from fedbus.store.database import Database
 
@@ -100,6 +100,23 @@ class Registries:
                 run.state, run.ended_at, run.scheduled, run.scanning = "stopped", self._clock.now(), 0, 0
                 await self._save(run)
         return await self.status(name)
+
+    async def take(self, name: str, reports: Sequence[Report], images: Sequence[ScannedImage]) -> None:
+        """Keep results of a registry that were found elsewhere; its next scan drops what it has not.
+
+        Raises as `Results.put`.
+        """
+        await self._load()
+        await self._has_results(name)
+        await self._results(name).put(reports, images)
+        await self._has_results(name)  # again: it may have been forgotten meanwhile
+
+    async def _has_results(self, name: str) -> None:
+        """Note that there are results of a registry, so that they go when it goes."""
+        if name not in self._runs:
+            run = Run(registry=name, reason="submitted", state="done", ended_at=self._clock.now())
+            self._runs[name] = run
+            await self._save(run)
 
     async def definition(self, name: str) -> Registry:
         """Return a registry. Raises NotFound, Unavailable."""
@@ -198,7 +215,10 @@ class Registries:
             waiting = [
                 (name, run)
                 for name, registry in self._known.items()
-                if registry.rescan_after_db_update and (run := self._runs.get(name)) and run.state == "done"
+                if registry.rescan_after_db_update
+                and (run := self._runs.get(name))
+                and run.state == "done"
+                and run.reason != "submitted"
             ]
             try:
                 database = await self.shared.scanner.prepare() if waiting else None

@@ -1,4 +1,6 @@
-"""Results that CI pipelines submit: read, and kept unless a newer scan of the same digest is held.
+"""Results that are submitted: read, and kept unless a newer scan of the same digest is held.
+
+They are of CI pipelines, or of a registry that somebody else scanned.
 
 NeuVector drops the second scan of an image without a word; here the newer one counts, by when it was
 scanned and then by how new the database was, and whoever sends an older one is told.
@@ -14,7 +16,7 @@ from fedbus.cluster.scans.results import Results, Scanned
 from fedbus.core.scan.identity import Given
 from fedbus.core.scan.vex import Statements
 from fedbus.errors import Fault, FedbusError, InvalidInput, TooLarge, Unavailable
-from fedbus.model.scan import CI_REGISTRY, Report, ScannedImage
+from fedbus.model.scan import CI_REGISTRY, Report, ScannedImage, Source
 from fedbus.runtime import Clock
 from fedbus.scan.importers import Format, Imported, Rejected, openvex, read
 from fedbus.scan.importers.reading import decode
@@ -23,7 +25,21 @@ AT_ONCE = 3
 """Submissions that are read at the same time; the others wait."""
 
 Held = Callable[[str], Awaitable[Scanned | None]]
-"""What is held of a digest among the results of pipelines."""
+"""What is held of a digest where results go."""
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where results go, and what they are there; an empty address leaves the one that they say."""
+
+    put: Callable[[Sequence[Report], Sequence[ScannedImage]], Awaitable[None]]
+    held: Held
+    registry: str = CI_REGISTRY
+    registry_url: str = ""
+    source: Source = "ci"
+
+
+Registry = Callable[[str], Awaitable[Destination]]
+"""Finds where results of a registry go, by its name. Raises NotFound, Unavailable."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,21 +74,27 @@ class _Envelope(msgspec.Struct, frozen=True):
 class Submissions:
     """Takes what pipelines submit into this cluster, or on a master into the federation."""
 
-    def __init__(self, results: Callable[[], Results], held: Held, clock: Clock) -> None:
-        self._results, self._held, self._clock = results, held, clock
+    def __init__(self, results: Callable[[], Results], held: Held, clock: Clock, registry: Registry) -> None:
+        self._results, self._held, self._clock, self._registry = results, held, clock, registry
         self.turns = asyncio.Semaphore(AT_ONCE)
 
-    async def submit(self, raw: bytes, given: Given, form: Format | None = None) -> Submitted:
+    async def submit(self, raw: bytes, given: Given, form: Format | None = None, into: str = "") -> Submitted:
         """Keep the reports of a file, or of `{"scan": FILE, "vex": [OpenVEX, ...]}`.
 
-        Raises InvalidInput when none of them can be kept, TooLarge, Unavailable.
+        They become results of the registry `into`, by its name, or else of pipelines. Raises InvalidInput
+        when none of them can be kept, NotFound for a registry that is not scanned here, TooLarge,
+        Unavailable.
         """
+        if into:
+            to = await self._registry(into)
+        else:
+            to = Destination(put=self._results().put, held=self._held)
         # In a thread: a large file takes long enough to be felt by heartbeats.
         found = await asyncio.to_thread(_read, raw, given, form, self._clock.now())
         rejected = list(found.rejected)
-        reports = [_of_pipeline(report) for report in found.reports]
-        held = {report.digest: await self._held(report.digest) for report in reports}
-        refused = await self._put(reports)
+        reports = [_of(to, report) for report in found.reports]
+        held = {report.digest: await to.held(report.digest) for report in reports}
+        refused = await _put(to, reports)
         rejected += refused.values()
         accepted = [
             _accepted(report, held[report.digest])
@@ -83,25 +105,25 @@ class Submissions:
             raise _none_kept(rejected)
         return Submitted(format=found.format, accepted=accepted, rejected=rejected)
 
-    async def _put(self, reports: Sequence[Report]) -> dict[int, Rejected]:
-        """Keep reports; return those that were refused, by number. Raises Unavailable."""
-        results = self._results()
+
+async def _put(to: Destination, reports: Sequence[Report]) -> dict[int, Rejected]:
+    """Keep reports; return those that were refused, by number. Raises Unavailable."""
+    try:
+        await to.put(reports, [_image(to, report) for report in reports])
+    except Unavailable:
+        raise
+    except FedbusError as error:
+        if len(reports) == 1:
+            return {0: _refused(reports[0], error)}
+    else:
+        return {}
+    refused = {}
+    for number, report in enumerate(reports):  # one of them is refused: the others need not be
         try:
-            await results.put(reports, [_image(report) for report in reports])
-        except Unavailable:
-            raise
-        except FedbusError as error:
-            if len(reports) == 1:
-                return {0: _refused(reports[0], error)}
-        else:
-            return {}
-        refused = {}
-        for number, report in enumerate(reports):  # one of them is refused: the others need not be
-            try:
-                await results.put([report], [_image(report)])
-            except (InvalidInput, TooLarge) as error:
-                refused[number] = _refused(report, error)
-        return refused
+            await to.put([report], [_image(to, report)])
+        except (InvalidInput, TooLarge) as error:
+            refused[number] = _refused(report, error)
+    return refused
 
 
 def _read(raw: bytes, given: Given, form: Format | None, received: float) -> Imported:
@@ -113,14 +135,15 @@ def _read(raw: bytes, given: Given, form: Format | None, received: float) -> Imp
     return read(raw, received=received, given=given, form=form, statements=statements)
 
 
-def _of_pipeline(report: Report) -> Report:
-    return msgspec.structs.replace(report, registry=CI_REGISTRY, source="ci")
+def _of(to: Destination, report: Report) -> Report:
+    url = to.registry_url or report.registry_url
+    return msgspec.structs.replace(report, registry=to.registry, registry_url=url, source=to.source)
 
 
-def _image(report: Report) -> ScannedImage:
+def _image(to: Destination, report: Report) -> ScannedImage:
     """Return the tag of a report; without one the image is listed under its digest."""
     return ScannedImage(
-        registry=CI_REGISTRY,
+        registry=to.registry,
         repository=report.repository,
         tag=report.tag or report.digest,
         digest=report.digest,

@@ -1,4 +1,4 @@
-"""`POST /v1/scan/result/repository`: where CI pipelines submit scan results, the same on both daemons.
+"""`POST /v1/scan/result/repository`: where scan results are submitted, the same on both daemons.
 
 It is NeuVector's path and body, and takes every other format that is read too.
 """
@@ -18,6 +18,7 @@ READ_SECONDS = 120.0
 
 _TEXT: dict[str, object] = {"type": "string"}
 _QUERY = (
+    Parameter("into", _TEXT, "The registry, by its name here, whose results they become; else of pipelines"),
     Parameter("format", {"type": "string", "enum": list(Format)}, "What it is; found out unless given"),
     Parameter("registry", _TEXT, "Where the image lies: a host, or https://host/"),
     Parameter("repository", _TEXT, "The image's repository, instead of what the report says"),
@@ -32,10 +33,10 @@ def routes(submissions: Submissions) -> list[web.RouteDef]:
     @described(body=object, answer=Submitted, query=_QUERY, tag="scan")
     async def submit(request: web.Request) -> web.Response:
         """Submit the result of a scan; a newer one of the same digest that is held stays."""
-        form, given = _format(request), _given(request)
+        form, given, into = _format(request), _given(request), request.query.get("into", "").strip()
         async with submissions.turns:
             raw = await respond.large_json(request, MAX_BYTES, READ_SECONDS)
-            return respond.json(await submissions.submit(raw, given, form))
+            return respond.json(await submissions.submit(raw, given, form, into))
 
     return [web.post(PATH, submit)]
 

@@ -7,8 +7,8 @@ import msgspec
 
 from fedbus.model.scan import ScannedImage
 
-Reason = Literal["manual", "periodical", "database", "forced"]
-"""Why a registry is scanned; `forced` scans again what is known."""
+Reason = Literal["manual", "periodical", "database", "forced", "submitted"]
+"""Why a registry is scanned; `forced` scans again what is known, `submitted` is never scanned."""
 
 Tag = tuple[str, str]
 """Repository and tag."""

@@ -7,6 +7,7 @@ from fedbus.cluster.policy import api as policy_api
 from fedbus.cluster.policy import local_api
 from fedbus.cluster.policy.reader import PolicyReaders
 from fedbus.cluster.registries import api as registry_api
+from fedbus.cluster.registries import submission as registry_submission
 from fedbus.cluster.scans import reads as scan_reads
 from fedbus.cluster.scans import submission_api
 from fedbus.cluster.scans.pipelines import LOCAL as LOCAL_RESULTS
@@ -57,7 +58,8 @@ def make_app(master: Master, auth: Authenticator) -> web.Application:
     app.add_routes(policy_api.routes(own.writer, registry_api.KeptApart(master.registries)))
     app.add_routes(registry_api.routes(master.registries, own.writer))
     held = held_in(master.scans, (*CI_PLACES, LOCAL_RESULTS))
-    app.add_routes(submission_api.routes(Submissions(master.pipeline_results, held, master.clock)))
+    into = registry_submission.into(master.registries, master.scans)
+    app.add_routes(submission_api.routes(Submissions(master.pipeline_results, held, master.clock, into)))
     app.add_routes(local_api.routes(master.local))
     app.add_routes(master.cluster.routes())
     master.hub.attach(app)

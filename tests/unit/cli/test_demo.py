@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Any, Self, cast
 
 import pytest
 
 from fedbus.cli import profiles
-from fedbus.cli.demo import documents, runner, scene
+from fedbus.cli.demo import admission, documents, runner, scans, scene
 from fedbus.cli.demo.fleet import Member
 from fedbus.cli.demo.process import DaemonProcess
 from fedbus.cli.demo.runner import Report, Result, Step, Told
 from fedbus.cli.errors import CliError
 from fedbus.core import policy_plan
+from fedbus.core.workload import workload_of
 from fedbus.errors import Unavailable
+from fedbus.kube import review
 from fedbus.model.policy import KINDS
 from fedbus.web import yaml_documents
 from fedbus.web.policy_reads import PATHS
@@ -163,8 +165,44 @@ def test_the_policy_set_has_every_kind_and_is_valid() -> None:
     assert {one.kind for one in wanted} == set(KINDS)
 
 
-@pytest.mark.parametrize("stream", [documents.update(), documents.deletion(), documents.campaign(7)])
+@pytest.mark.parametrize(
+    "stream",
+    [documents.update(), documents.deletion(), documents.deny(), documents.allow(), documents.campaign(7)],
+)
 def test_the_changes_are_valid(stream: bytes) -> None:
     found = yaml_documents.parse(stream)
 
     assert policy_plan.read([(one.index, one.line, one.value) for one in found])
+
+
+def test_no_registry_of_the_policy_set_is_scanned_by_itself() -> None:
+    found = [one.value for one in yaml_documents.parse(documents.policy_set())]
+    specs = [cast("Any", value)["spec"] for value in found if cast("Any", value)["kind"] == "registry"]
+
+    assert scans.REGISTRY in {spec["name"] for spec in specs}
+    assert {spec["schedule"]["schedule"] for spec in specs} == {"manual"}
+
+
+def test_the_denying_rule_is_the_one_that_is_awaited_and_deleted() -> None:
+    (rule,), (deletion,) = (yaml_documents.parse(stream) for stream in (documents.deny(), documents.allow()))
+
+    spec = cast("Any", rule.value)["spec"]
+    assert (spec["id"], spec["criteria"][0]["value"]) == (admission.RULE, scans.CRITICAL)
+    assert deletion.value == {"op": "delete", "kind": "admission_rule", "spec": {"id": admission.RULE}}
+
+
+def test_the_review_is_one_that_a_webhook_reads() -> None:
+    asked = review.read(documents.review(scans.ORDERS_IMAGE))
+
+    workload = workload_of(asked.request.object or {})
+    assert [one.image.text for one in workload.containers] == [scans.ORDERS_IMAGE]
+
+
+async def test_what_does_not_come_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene, "WAIT_SECONDS", 0.02)
+
+    async def no() -> bool:
+        return False
+
+    with pytest.raises(CliError, match=r"^berlin to deny it: not within 0 s$"):
+        await scene.soon("berlin to deny it", no)

@@ -13,7 +13,8 @@ import zstandard
 from aiohttp import ClientSession
 
 from fedbus.cluster.scans import submission_api
-from fedbus.cluster.scans.submission import Submissions
+from fedbus.cluster.scans.submission import Destination, Submissions
+from fedbus.errors import NotFound
 from fedbus.model.scan import CI_REGISTRY
 from fedbus.runtime import Clock
 from fedbus.scan.importers import MAX_BYTES
@@ -44,10 +45,28 @@ class Pipeline:
             return found
 
 
+async def nowhere(name: str) -> Destination:
+    raise NotFound(name)
+
+
 @pytest.fixture
 async def pipeline(serve: Serve) -> Pipeline:
     results = HeldResults()
-    submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), Clock())
+
+    async def registry(name: str) -> Destination:
+        if name != "hub":
+            raise NotFound(f"There is no registry {name!r} that is scanned here")
+        return Destination(
+            put=results.put,
+            held=lambda digest: results.held(name, digest),
+            registry=name,
+            registry_url="https://hub.example.com/",
+            source="registry",
+        )
+
+    submissions = Submissions(
+        lambda: results, lambda digest: results.held(CI_REGISTRY, digest), Clock(), registry
+    )
     app = new_app()
     app.add_routes(submission_api.routes(submissions))
     return Pipeline(await serve(app), results)
@@ -62,6 +81,21 @@ async def test_neuvectors_submission_is_kept_as_a_result_of_pipelines(pipeline: 
     kept = pipeline.results.kept[CI_REGISTRY, DIGEST]
     assert (kept.source, kept.envs[1]) == ("ci", "DB_PASSWORD=****")
     assert pipeline.results.tags[CI_REGISTRY, "team/app", "1.4"].digest == DIGEST
+
+
+async def test_a_result_can_be_submitted_into_a_registry(pipeline: Pipeline) -> None:
+    await pipeline.submit(ci_body(), into="hub")
+
+    kept = pipeline.results.kept["hub", DIGEST]
+    assert (kept.source, kept.registry_url) == ("registry", "https://hub.example.com/")
+    assert pipeline.results.tags["hub", "team/app", "1.4"].digest == DIGEST
+    assert list(pipeline.results.kept) == [("hub", DIGEST)]
+
+
+async def test_a_result_of_a_registry_that_there_is_not_is_refused(pipeline: Pipeline) -> None:
+    found = await pipeline.submit(ci_body(), status=404, into="hubb")
+    assert "'hubb'" in found["detail"]
+    assert pipeline.results.kept == {}
 
 
 @pytest.mark.parametrize("field", ["ImageID", "Digest", "Repository", "Tag"])
@@ -178,7 +212,9 @@ async def test_nothing_is_acknowledged_that_is_not_kept(pipeline: Pipeline) -> N
 
 async def test_nobody_submits_without_being_known(serve: Serve, tmp_path: Path) -> None:
     clock, results = Clock(), HeldResults()
-    submissions = Submissions(lambda: results, lambda digest: results.held(CI_REGISTRY, digest), clock)
+    submissions = Submissions(
+        lambda: results, lambda digest: results.held(CI_REGISTRY, digest), clock, nowhere
+    )
     auth = Authenticator(tmp_path, clock=clock.monotonic)
     app = new_app(auth)
     app.add_routes(submission_api.routes(submissions))
