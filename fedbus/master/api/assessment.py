@@ -12,11 +12,12 @@ from fedbus.model.assessment import FederationAssessment, PolicyPreview
 from fedbus.web import respond
 from fedbus.web.openapi import Parameter, described
 
-MAX_CLUSTERS = 1000
-
+MAX_CLUSTERS = 64
+"""Clusters that a request can name one by one: all of them fit into the line of a request."""
+_NAME = "^[A-Za-z0-9._-]{1,63}$"
 _CLUSTERS = Parameter(
     "cluster",
-    {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CLUSTERS},
+    {"type": "array", "items": {"type": "string", "pattern": _NAME}, "maxItems": MAX_CLUSTERS},
     "A cluster by name or id, may be repeated; without it every member and the master's own",
 )
 
@@ -54,7 +55,10 @@ class AssessmentHandlers(Handlers):
         manifests, rejected = await assess_api.read(request)
         names = request.query.getall("cluster", [])
         if len(names) > MAX_CLUSTERS:
-            raise InvalidInput(f"cluster can be given {MAX_CLUSTERS} times")
+            raise InvalidInput(
+                f"cluster can be given {MAX_CLUSTERS} times",
+                remedy="ask in parts, or leave it out and ask all",
+            )
         found = await self._fed.assessing.assess(names, manifests)
         together = sorted([*rejected, *found.rejected], key=lambda one: one.index)
         return respond.json(msgspec.structs.replace(found, rejected=together))
