@@ -77,7 +77,8 @@ async def cve(
     found = await session.api.get(f"{PATH}/cve/{quote(name, safe='')}?limit={limit}")
 
     def table() -> None:
-        say(f"{found['cve']} is in {found['total']} reports")
+        total = found["total"]
+        say(f"{found['cve']} is in {total} report{'' if total == 1 else 's'}")
         _images(found)
 
     session.emit(found, table)
@@ -129,7 +130,7 @@ def _report(found: dict[str, Any]) -> None:
             "registry": image["registry"],
             "base OS": image["base_os"],
             "scanned": f"{image['scanned_at']} by {image['scanner'] or 'unknown'} ({image['source']})",
-            "database": f"{image['scanner_version']} of {image['cvedb_create_time']}",
+            "database": " of ".join(filter(None, (image["scanner_version"], image["cvedb_create_time"]))),
         }
     )
     rows(_VULNERABILITIES, found["report"]["vulnerabilities"], empty="No vulnerabilities")
