@@ -90,6 +90,11 @@ class Admission:
         await self.recorder.load()
         await self._refresh()
 
+    async def newest(self) -> Policy:
+        """Return what decides by the store as it is now. Raises Unavailable."""
+        await self._refresh()
+        return self.policy
+
     async def keep(self, stop: asyncio.Event) -> None:
         """Keep the policy equal to the store's until `stop`; while that fails the last one decides."""
         while not stop.is_set():
