@@ -88,6 +88,9 @@ async def bus_down(master: Daemon) -> AsyncIterator[None]:
                 with contextlib.suppress(OSError, ValueError):  # it came back first
                     os.kill(bus_pid(master.directory), signal.SIGKILL)
                 return False
+            # Bound past what is left of the old server's connections, and now for nobody else beside us:
+            # two sockets that both allow it share an address while none of them listens.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             return True
 
         await eventually(taken)
