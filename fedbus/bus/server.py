@@ -43,7 +43,7 @@ class EmbeddedServer:
         *,
         binary: Path | None = None,
         start_seconds: float = 30.0,
-        grace_seconds: float = 10.0,
+        grace_seconds: float = 6.0,
     ) -> None:
         """Take settings. `grace_seconds` is the time to end by itself before it is killed."""
         # absolute: the command line then says which server it is, and nobody's working directory matters
