@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedbus.cluster.scans.local_results import LocalResults
+from fedbus.core.image_reference import image_reference
 from fedbus.errors import TooLarge
 from fedbus.model.scan import CI_REGISTRY, Report, ScannedImage, Vulnerability
 from fedbus.store import projection
@@ -206,3 +207,22 @@ def test_numbers_of_vulnerabilities_are_small_for_cves_and_never_the_same_for_tw
 @given(st.lists(st.integers(0, (1 << 63) - 1), unique=True))
 def test_numbers_are_unpacked_as_they_were_packed(numbers: list[int]) -> None:
     assert list(projection._unpacked(projection._packed(sorted(numbers)))) == sorted(numbers)
+
+
+async def test_a_digest_means_a_pipelines_scan_anywhere_and_a_registrys_scan_in_that_registry(
+    database: Database,
+) -> None:
+    """Vector 20 of the decision."""
+    scanned = scans.report(7, registry="hub", vulnerabilities=1)
+    here, elsewhere = (
+        image_reference(f"{host}/any@{scanned.digest}")
+        for host in ("registry.example.com", "mirror.example.com")
+    )
+    await put(database, scanned)
+    assert [b.registry for b in await database.read(lambda tx: tx.scans.of_image(here))] == ["hub"]
+    assert await database.read(lambda tx: tx.scans.of_image(elsewhere)) == []
+
+    await put(database, msgspec.structs.replace(scanned, registry=CI_REGISTRY, source="ci", scanned_at=1.0))
+    assert [b.registry for b in await database.read(lambda tx: tx.scans.of_image(elsewhere))] == [
+        "_repo_scan"
+    ]
